@@ -1,0 +1,1 @@
+"""The vocabulary of trueup: money, rows, changes, findings. Pure."""

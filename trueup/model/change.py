@@ -1,0 +1,31 @@
+"""One decoded change of one source row, and where it was read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from trueup.model.tables import Id, Table
+
+Row = tuple[object, ...]
+
+
+class Change(NamedTuple):
+    """A row version as the source committed it.
+
+    `row` is in column order of `table`: the new row, or for a delete the last known row (None if the source did not
+    send it). `version` orders the changes of one row within one `source` (Postgres: event LSN). `moves` are what the
+    change did to fields whose history rules judge, taken from the before-image: (field, old, new), amounts in minor
+    units. `commit_us` is the source's commit time.
+    """
+
+    table: Table
+    source: str
+    key: Id
+    primary_key: Id
+    version: int
+    commit_us: int
+    deleted: bool
+    row: Row | None
+    moves: tuple[tuple[str, object, object], ...]
+    partition: int
+    offset: int

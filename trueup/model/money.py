@@ -1,0 +1,109 @@
+"""Money as integer minor units beside an ISO-4217 code; binary floats are refused.
+
+Source: ISO 4217 exponents from the `iso4217` package. Amounts outside `NUMERIC(38,4)`, amounts finer
+than the currency's minor unit and codes without an exponent (metals, test codes) are invalid.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from iso4217 import Currency
+
+from trueup.model.errors import InvalidRecord
+
+SCALE_DIGITS: Final = 4
+"""Digits behind the point in SQL and ClickHouse, `NUMERIC(38,4)`."""
+
+_LIMIT_SCALED: Final = 10**38
+_POWERS: Final = (1, 10, 100, 1_000, 10_000)
+
+EXPONENTS: Final[dict[str, int]] = {
+    currency.code: currency.exponent for currency in Currency if currency.exponent is not None
+}
+"""ISO-4217 code → digits of its minor unit, such as USD 2, JPY 0, KWD 3."""
+
+
+def exponent(currency: str) -> int:
+    """Digits of the currency's minor unit; InvalidRecord for a code that is no spendable currency."""
+    digits = EXPONENTS.get(currency)
+    if digits is None:
+        raise InvalidRecord("unknown-currency", f"currency {currency!r} is not an ISO-4217 currency with minor units")
+    return digits
+
+
+def minor_units(value: object, currency: str) -> int:
+    """The exact amount in minor units, from a decimal string, an int or a Decimal in major units.
+
+    Errors: InvalidRecord when `value` is a float, no number, not finite, out of `NUMERIC(38,4)`, or finer than
+    the currency's minor unit.
+    """
+    digits = EXPONENTS.get(currency)
+    if digits is None:
+        digits = exponent(currency)
+    if type(value) is str:
+        whole, _point, fraction = value.partition(".")
+        if (
+            fraction.isdecimal()
+            and whole.removeprefix("-").isdecimal()
+            and value.isascii()
+            and len(value) <= SHORT_CHARS
+        ):
+            kept, rest = fraction[:digits], fraction[digits:]
+            if not rest.strip("0"):
+                return int(whole + kept) * _POWERS[digits - len(kept)]
+        return _slow_minor_units(value, currency, digits)
+    if type(value) is int:
+        return _bounded(value * 10**digits, digits, currency)
+    if isinstance(value, Decimal):
+        return _slow_minor_units(str(value), currency, digits)
+    raise InvalidRecord("wrong-type", f"an amount must be a decimal string, not {type(value).__name__}")
+
+
+SHORT_CHARS: Final = 30
+"""A decimal string this short cannot overflow `NUMERIC(38,4)`, so the fast path needs no bound check."""
+
+
+def _slow_minor_units(text: str, currency: str, digits: int) -> int:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise InvalidRecord("not-a-number", f"amount {text[:60]!r} is not a decimal number") from None
+    if not number.is_finite():
+        raise InvalidRecord("not-finite", f"amount {text[:60]!r} is not finite")
+    sign, figures, places = number.as_tuple()
+    if not isinstance(places, int) or number.adjusted() >= 38 - SCALE_DIGITS:
+        raise InvalidRecord("amount-overflow", f"amount {text[:60]} does not fit NUMERIC(38,{SCALE_DIGITS})")
+    shift = places + digits
+    magnitude = int("".join(map(str, figures)) or "0")
+    if shift >= 0:
+        minor = magnitude * 10**shift
+    else:
+        minor, rest = divmod(magnitude, 10**-shift) if -shift < 10_000 else (0, magnitude)
+        if rest:
+            raise InvalidRecord(
+                "too-fine", f"amount {text[:60]} is finer than the minor unit of {currency} ({digits} digits)"
+            )
+    return _bounded(-minor if sign else minor, digits, currency)
+
+
+def _bounded(minor: int, digits: int, currency: str) -> int:
+    if abs(minor) * 10 ** (SCALE_DIGITS - digits) >= _LIMIT_SCALED:
+        raise InvalidRecord("amount-overflow", f"an amount in {currency} does not fit NUMERIC(38,{SCALE_DIGITS})")
+    return minor
+
+
+def to_decimal(amount_minor: int, currency: str) -> Decimal:
+    """The amount in major units, exact, with the currency's own number of digits."""
+    return Decimal(amount_minor).scaleb(-exponent(currency))
+
+
+def to_text(amount_minor: int | None, currency: str) -> str | None:
+    """The amount in major units as text, such as `"-12.30"`; None stays None."""
+    return None if amount_minor is None else f"{to_decimal(amount_minor, currency):f}"
+
+
+def scaled(amount_minor: int, currency: str) -> int:
+    """The amount as the integer inside a `Decimal(38, 4)` column: major units × 10⁴."""
+    return amount_minor * _POWERS[SCALE_DIGITS - EXPONENTS[currency]]

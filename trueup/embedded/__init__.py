@@ -1,0 +1,1 @@
+"""The stack on one machine: real services as supervised child processes, on loopback, under one data directory."""

@@ -96,12 +96,20 @@ def _bounded(minor: int, digits: int, currency: str) -> int:
 
 def to_decimal(amount_minor: int, currency: str) -> Decimal:
     """The amount in major units, exact, with the currency's own number of digits."""
-    return Decimal(amount_minor).scaleb(-exponent(currency))
+    return Decimal(_text(amount_minor, currency))
 
 
 def to_text(amount_minor: int | None, currency: str) -> str | None:
     """The amount in major units as text, such as `"-12.30"`; None stays None."""
-    return None if amount_minor is None else f"{to_decimal(amount_minor, currency):f}"
+    return None if amount_minor is None else _text(amount_minor, currency)
+
+
+def _text(amount_minor: int, currency: str) -> str:
+    """By digits, because arithmetic on Decimal would round to its context's 28."""
+    digits = exponent(currency)
+    figures = str(abs(amount_minor)).rjust(digits + 1, "0")
+    sign = "-" if amount_minor < 0 else ""
+    return f"{sign}{figures[:-digits]}.{figures[-digits:]}" if digits else sign + figures
 
 
 def scaled(amount_minor: int, currency: str) -> int:

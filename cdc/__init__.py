@@ -1,0 +1,1 @@
+"""Change data capture: source databases in, Debezium envelopes on Kafka out."""

@@ -1,0 +1,97 @@
+"""Reads a Postgres database into Kafka: a snapshot first, then every change, until stopped.
+
+Delivery is at least once: after a crash the stream goes on from the last confirmed transaction, and changes behind it come
+again with the same versions.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack, closing
+from typing import Final
+
+import psycopg
+import structlog
+
+from cdc.counters import ReaderCounters
+from cdc.delivery import DeliveryProducer
+from cdc.postgres_clock import ServerClock
+from cdc.postgres_slot import find_slot, remove_slot
+from cdc.postgres_snapshot import read_mark, still_valid, take_snapshot
+from cdc.postgres_source import address_of, connect, conninfo_of, domain_bases, prepare
+from cdc.postgres_stream import ChangeStream
+from cdc.publishing import Publishing
+from cdc.replication import ReplicationConnection
+from cdc.topics import source_topics
+from trueup import __version__
+from trueup.model.errors import UnavailableError
+from trueup.settings import Settings
+
+RETRY_SECONDS_FIRST: Final = 0.2
+RETRY_SECONDS_MAX: Final = 10.0
+
+_log = structlog.get_logger()
+
+
+def run(settings: Settings, stop: threading.Event, counters: ReaderCounters | None = None) -> None:
+    """Read until `stop` is set; then deliver, confirm and close. The topics must exist.
+
+    When the source or the broker does not answer, everything is closed and opened again after a delay that doubles up to
+    a bound; it starts anew once changes or heartbeats have gone through.
+
+    Args:
+        settings: source and broker.
+        stop: ends the run.
+        counters: counted in while running.
+
+    Raises:
+        ConfigurationError: the source or the topics cannot be used as they are set up.
+        ProtocolError: the source sends what this reader does not understand.
+    """
+    counters = counters if counters is not None else ReaderCounters()
+    delay_seconds = RETRY_SECONDS_FIRST
+    while not stop.is_set():
+        before = (counters.changes, counters.heartbeats)
+        try:
+            _read(settings, stop, counters)
+        except (UnavailableError, psycopg.OperationalError) as error:
+            if (counters.changes, counters.heartbeats) != before:
+                delay_seconds = RETRY_SECONDS_FIRST
+            _log.warning("reader_interrupted", reason=str(error).strip(), retry_in_seconds=delay_seconds)
+            stop.wait(delay_seconds)
+            delay_seconds = min(RETRY_SECONDS_MAX, 2 * delay_seconds)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters) -> None:
+    """One session: ends when asked to stop, or with the error that ended it."""
+    source, bootstrap = settings.source, settings.kafka.bootstrap
+    counters.sessions += 1
+    with ExitStack() as session:
+        connection = session.enter_context(connect(source))
+        prepare(connection, source)
+        producer = DeliveryProducer(bootstrap, source_topics(source.name, source.schema_name))
+        session.enter_context(closing(producer))
+        replication = ReplicationConnection(conninfo_of(source), address_of(source))
+        session.enter_context(closing(replication))
+        publishing = Publishing(source, __version__, domain_bases(connection), producer, counters)
+        slot = find_slot(connection, source)
+        if slot is not None:
+            mark = read_mark(bootstrap, source.name)
+            if slot.lost or not still_valid(mark, source, replication.system_id(), slot.confirmed_lsn):
+                _log.warning("slot_unusable", slot=source.slot, lost=slot.lost, snapshot_marked=mark is not None)
+                remove_slot(connection, source)
+                slot = None
+        if slot is None and not take_snapshot(connection, replication, publishing, _now_us, stop):
+            return
+        connection.close()
+        replication.start(source.slot, source.publication)
+        _log.info("streaming", slot=source.slot, source=address_of(source))
+        clock = ServerClock(source, source.heartbeat_interval_seconds)
+        clock.start()
+        session.callback(clock.stop)
+        ChangeStream(replication, publishing, clock, _now_us).run(stop)

@@ -1,0 +1,194 @@
+"""The first copy of all tables: made under the snapshot that the slot's creation exported, then marked as complete.
+
+The mark lies in the topic `trueup.cdc-state`, beside the copied rows: if the broker's data are replaced, the mark is
+gone with them and the next start copies again. A crash in the middle leaves a slot without a mark; then the slot is
+dropped and everything is copied again, which is harmless downstream. Rows that were deleted at the source while there
+was no slot leave no event.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+import orjson
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from psycopg import sql
+
+from cdc.delivery import DeliveryProducer
+from cdc.envelope import TableShape, processing_stamp, transaction_stamp
+from cdc.postgres_source import Connection, columns_of
+from cdc.publishing import Publishing, TablePublisher
+from cdc.replication import ReplicationConnection
+from cdc.topics import STATE_TOPIC
+from trueup.model.errors import InvalidRecord, UnavailableError
+from trueup.model.tables import TABLES
+from trueup.settings import SourceSettings
+
+READ_STATE_SECONDS_MAX: Final = 30.0
+ROWS_BETWEEN_CHECKS: Final = 1000
+DELIVERY_SECONDS_MAX: Final = 120.0
+
+_log = structlog.get_logger()
+
+
+class SnapshotMark(NamedTuple):
+    """A complete snapshot: of which server and slot, and the position from which the slot streams on."""
+
+    system_id: str
+    slot: str
+    consistent_lsn: int
+
+
+def read_mark(bootstrap: str, source_name: str) -> SnapshotMark | None:
+    """The newest mark of the source; None when no snapshot was completed.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "trueup-cdc-state",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
+            "log_level": 0,
+        }
+    )
+    found: SnapshotMark | None = None
+    try:
+        consumer.assign([TopicPartition(STATE_TOPIC, 0, OFFSET_BEGINNING)])
+        while (message := consumer.poll(READ_STATE_SECONDS_MAX)) is not None:
+            error = message.error()
+            if error is None:
+                if message.key() == source_name.encode():
+                    found = SnapshotMark(*orjson.loads(message.value() or b"null"))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return found
+            elif not error.retriable():
+                raise KafkaException(error)
+        raise UnavailableError(f"topic {STATE_TOPIC} cannot be read to its end", where=bootstrap)
+    except KafkaException as error:
+        raise UnavailableError(f"topic {STATE_TOPIC} cannot be read: {error.args[0]}", where=bootstrap) from error
+    finally:
+        consumer.close()
+
+
+def write_mark(producer: DeliveryProducer, source_name: str, mark: SnapshotMark) -> None:
+    """Make the mark durable, after everything that was sent before. Errors: UnavailableError."""
+    producer.drain(DELIVERY_SECONDS_MAX)
+    producer.send(STATE_TOPIC, source_name.encode(), orjson.dumps(list(mark)))
+    producer.drain(DELIVERY_SECONDS_MAX)
+
+
+def take_snapshot(
+    connection: Connection,
+    replication: ReplicationConnection,
+    publishing: Publishing,
+    now_us: Callable[[], int],
+    stop: threading.Event,
+) -> bool:
+    """Make the slot, copy all tables, mark the snapshot as complete. False when asked to stop before.
+
+    The version of the copied rows is the position just before the slot is made, minus 1, and not the slot's consistent
+    point: a transaction that is open while the slot is made can write a change below that point and commit above it.
+    Such a change is not in the snapshot; it is streamed later under its own position, and must win over the copied row.
+
+    Args:
+        connection: ordinary, in autocommit mode.
+        replication: makes the slot; must stay idle until the snapshot is taken.
+        publishing: where rows go.
+        now_us: this side's clock, µs since the epoch.
+        stop: gives up.
+    """
+    source = publishing.source
+    row = connection.execute("SELECT (pg_catalog.pg_current_wal_insert_lsn() - '0/0')::int8").fetchone()
+    assert row is not None
+    assert isinstance(row[0], int)
+    version = row[0] - 1
+    _log.info("snapshot_started", slot=source.slot)
+    slot = replication.create_slot(source.slot, stop.is_set)
+    if slot is None:
+        return False
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(slot.snapshot)))
+        row = connection.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8").fetchone()
+        assert row is not None
+        assert isinstance(row[0], int)
+        if not _copy(connection, publishing, version, row[0], now_us, stop):
+            return False
+    system_id = replication.system_id()
+    write_mark(publishing.producer, source.name, SnapshotMark(system_id, source.slot, slot.consistent_lsn))
+    _log.info("snapshot_completed", rows=publishing.counters.snapshot_rows)
+    return True
+
+
+class _CopiedRow(NamedTuple):
+    publisher: TablePublisher
+    values: tuple[bytes | None, ...]
+
+
+def _copy(
+    connection: Connection,
+    publishing: Publishing,
+    version: int,
+    snapshot_us: int,
+    now_us: Callable[[], int],
+    stop: threading.Event,
+) -> bool:
+    """Publish every row; each is held back until it is known whether it is the last one."""
+    stamps = {name: transaction_stamp(snapshot_us, None, None, name) for name in ("first", "true", "last")}
+    processing = processing_stamp(now_us())
+    held: _CopiedRow | None = None
+    name = "first"
+    for count, row in enumerate(_rows(connection, publishing)):
+        if count % ROWS_BETWEEN_CHECKS == 0:
+            if stop.is_set():
+                return False
+            processing = processing_stamp(now_us())
+        if held is not None:
+            _publish(held, version, stamps[name], processing)
+            name = "true"
+        held = row
+        publishing.counters.snapshot_rows += 1
+    if held is not None:
+        _publish(held, version, stamps["last"], processing)
+    return not stop.is_set()
+
+
+def _publish(row: _CopiedRow, version: int, stamp: bytes, processing: bytes) -> None:
+    try:
+        row.publisher.publish(row.publisher.envelopes.insert(row.values, version, stamp, processing, "r"))
+    except InvalidRecord as error:
+        raw = orjson.dumps([None if value is None else value.decode(errors="replace") for value in row.values])
+        row.publisher.quarantine(raw, version, error)
+
+
+def _rows(connection: Connection, publishing: Publishing) -> Iterator[_CopiedRow]:
+    """All rows of all tables. COPY streams them: none but the current one is in memory."""
+    schema = publishing.source.schema_name
+    for table in TABLES:
+        shape = TableShape(schema, table, columns_of(connection, schema, table))
+        publisher = publishing.table(shape)
+        assert publisher is not None
+        # The query form reads partitioned tables too.
+        statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(
+            sql.SQL(", ").join(sql.Identifier(name) for name, _ in shape.columns), sql.Identifier(schema, table)
+        )
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in copy.rows():
+                yield _CopiedRow(publisher, tuple(None if value is None else value.encode() for value in row))
+        _log.info("table_copied", table=table)
+
+
+def still_valid(mark: SnapshotMark | None, source: SourceSettings, system_id: str, confirmed_lsn: int) -> bool:
+    """Whether the mark is of this slot of this server."""
+    return (
+        mark is not None
+        and (mark.system_id, mark.slot) == (system_id, source.slot)
+        and mark.consistent_lsn <= confirmed_lsn
+    )

@@ -1,0 +1,209 @@
+"""The source database: how to connect, whether it can be read, and its publication, which is made or completed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import psycopg
+import structlog
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from cdc.replication import unavailable
+from trueup.model.errors import ConfigurationError
+from trueup.model.tables import TABLES
+from trueup.settings import SourceSettings
+
+CONNECT_TIMEOUT_SECONDS: Final = 10
+LOCK_TIMEOUT_MS: Final = 5000
+UNPUBLISHED_SCHEMA: Final = "truth"
+"""Holds what must be found, not what is read."""
+
+# cdc/values.py reads the text of values in exactly this form.
+_SESSION: Final = (
+    "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c bytea_output=hex -c extra_float_digits=1 "
+    "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+)
+
+_log = structlog.get_logger()
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+def address_of(source: SourceSettings) -> str:
+    """Host, port and database, for errors."""
+    return f"{source.host}:{source.port}/{source.database}"
+
+
+def conninfo_of(source: SourceSettings) -> str:
+    """The libpq connection string, password included: not for logs."""
+    return make_conninfo(
+        host=source.host,
+        port=source.port,
+        user=source.user,
+        password=source.password.get_secret_value(),
+        dbname=source.database,
+        application_name=f"trueup-cdc {source.slot}",
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        client_encoding="UTF8",
+        options=_SESSION,
+    )
+
+
+def connect(source: SourceSettings) -> Connection:
+    """An ordinary connection in autocommit mode.
+
+    Raises:
+        ConfigurationError: the server refuses the role or the database.
+        UnavailableError: it does not answer.
+    """
+    try:
+        return psycopg.connect(conninfo_of(source), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise unavailable(str(error), address_of(source)) from error
+
+
+def prepare(connection: Connection, source: SourceSettings) -> None:
+    """Check all that reading needs; set the replica identity and the publication where that is allowed.
+
+    Raises:
+        ConfigurationError: something is missing and cannot be set from here; the remedy names the statement.
+    """
+    where = address_of(source)
+    if source.schema_name == UNPUBLISHED_SCHEMA:
+        raise ConfigurationError(f"the schema {UNPUBLISHED_SCHEMA} is never read", where="source.schema_name")
+    _check_server(connection, source, where)
+    connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+    _check_columns(connection, source, where)
+    _set_replica_identity(connection, source, where)
+    _publish(connection, source, where)
+
+
+def domain_bases(connection: Connection) -> Mapping[int, int]:
+    """The OID of the type that each domain is made of; values of a domain look like those of its base type."""
+    found = connection.execute(
+        "WITH RECURSIVE base AS ("
+        " SELECT oid, typbasetype FROM pg_catalog.pg_type WHERE typtype = 'd'"
+        " UNION ALL SELECT base.oid, inner_type.typbasetype FROM base"
+        " JOIN pg_catalog.pg_type AS inner_type ON inner_type.oid = base.typbasetype AND inner_type.typtype = 'd')"
+        " SELECT base.oid::int8, base.typbasetype::int8 FROM base"
+        " JOIN pg_catalog.pg_type AS plain ON plain.oid = base.typbasetype AND plain.typtype <> 'd'"
+    ).fetchall()
+    return {_int(oid): _int(base) for oid, base in found}
+
+
+def columns_of(connection: Connection, schema: str, table: str) -> tuple[tuple[str, int], ...]:
+    """The columns of a table that logical decoding sends, as (name, OID of the type), in their order."""
+    found = connection.execute(
+        "SELECT attname, atttypid::int8 FROM pg_catalog.pg_attribute AS attribute"
+        " JOIN pg_catalog.pg_class AS class ON class.oid = attribute.attrelid"
+        " JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace"
+        " WHERE nspname = %s AND relname = %s AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
+        " ORDER BY attnum",
+        (schema, table),
+    ).fetchall()
+    return tuple((str(name), _int(oid)) for name, oid in found)
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _check_server(connection: Connection, source: SourceSettings, where: str) -> None:
+    row = connection.execute(
+        "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('wal_level'),"
+        " (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)"
+    ).fetchone()
+    assert row is not None
+    standby, wal_level, may_replicate = row
+    if standby:
+        raise ConfigurationError("the source is a standby", where=where, remedy="read the primary")
+    if wal_level != "logical":
+        raise ConfigurationError(
+            f"wal_level of the source is {wal_level}, not logical",
+            where=where,
+            remedy="ALTER SYSTEM SET wal_level = 'logical'; then restart the server",
+        )
+    if not may_replicate:
+        raise ConfigurationError(
+            f"the role {source.user} may not replicate",
+            where=where,
+            remedy=f'ALTER ROLE "{source.user}" REPLICATION',
+        )
+
+
+def _check_columns(connection: Connection, source: SourceSettings, where: str) -> None:
+    for name, table in TABLES.items():
+        present = {column for column, _ in columns_of(connection, source.schema_name, name)}
+        missing = [column.name for column in table.columns if column.name not in present]
+        if missing:
+            lacking = f"has no column {', '.join(missing)}" if present else "does not exist"
+            raise ConfigurationError(
+                f"table {source.schema_name}.{name} {lacking}",
+                where=where,
+                remedy="set source.schema_name to the schema that holds the source tables",
+            )
+        readable = connection.execute(
+            "SELECT pg_catalog.has_table_privilege(%s, 'SELECT')", (f'"{source.schema_name}"."{name}"',)
+        ).fetchone()
+        if readable != (True,):
+            raise ConfigurationError(
+                f"the role {source.user} may not read table {source.schema_name}.{name}",
+                where=where,
+                remedy=f'GRANT SELECT ON "{source.schema_name}"."{name}" TO "{source.user}"',
+            )
+
+
+def _set_replica_identity(connection: Connection, source: SourceSettings, where: str) -> None:
+    """The row before a change is needed whole: for the order a deleted row belonged to, and for what a change did."""
+    found = connection.execute(
+        "SELECT relname FROM pg_catalog.pg_class AS class"
+        " JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace"
+        " WHERE nspname = %s AND relname = ANY(%s) AND relreplident <> 'f' ORDER BY relname",
+        (source.schema_name, list(TABLES)),
+    ).fetchall()
+    for (name,) in found:
+        statement = sql.SQL("ALTER TABLE {}.{} REPLICA IDENTITY FULL").format(
+            sql.Identifier(source.schema_name), sql.Identifier(str(name))
+        )
+        _change(connection, statement, f"table {source.schema_name}.{name} does not have REPLICA IDENTITY FULL", where)
+
+
+def _publish(connection: Connection, source: SourceSettings, where: str) -> None:
+    """A publication made after the slot would break the stream, so this comes first."""
+    publication = sql.Identifier(source.publication)
+    row = connection.execute(
+        "SELECT pubinsert AND pubupdate AND pubdelete FROM pg_catalog.pg_publication WHERE pubname = %s",
+        (source.publication,),
+    ).fetchone()
+    if row is None:
+        tables = sql.SQL(", ").join(sql.Identifier(source.schema_name, name) for name in TABLES)
+        statement = sql.SQL(
+            "CREATE PUBLICATION {} FOR TABLE {} WITH (publish = 'insert, update, delete', publish_via_partition_root)"
+        ).format(publication, tables)
+        _change(connection, statement, f"the publication {source.publication} does not exist", where)
+        return
+    if row != (True,):
+        statement = sql.SQL("ALTER PUBLICATION {} SET (publish = 'insert, update, delete')").format(publication)
+        _change(connection, statement, f"the publication {source.publication} does not publish all changes", where)
+    found = connection.execute(
+        "SELECT tablename FROM pg_catalog.pg_publication_tables WHERE pubname = %s AND schemaname = %s",
+        (source.publication, source.schema_name),
+    ).fetchall()
+    missing = sorted(set(TABLES) - {str(name) for (name,) in found})
+    if missing:
+        tables = sql.SQL(", ").join(sql.Identifier(source.schema_name, name) for name in missing)
+        statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(publication, tables)
+        _change(connection, statement, f"the publication {source.publication} lacks {', '.join(missing)}", where)
+
+
+def _change(connection: Connection, statement: sql.Composed, what: str, where: str) -> None:
+    """Set what is missing, or say how."""
+    text = statement.as_string(connection)
+    try:
+        connection.execute(statement)
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable) as error:
+        raise ConfigurationError(what, where=where, remedy=f"let its owner run: {text}") from error
+    _log.info("source_prepared", statement=text)

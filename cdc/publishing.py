@@ -1,0 +1,105 @@
+"""Where the reader puts changes: the topic of each table, and quarantine for what cannot become a message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from cdc.counters import ReaderCounters
+from cdc.delivery import DeliveryProducer
+from cdc.envelope import Event, SourceIdentity, TableEnvelopes, TableShape
+from cdc.topics import QUARANTINE_TOPIC, source_topic
+from trueup.model.errors import InvalidRecord
+from trueup.model.tables import TABLES
+from trueup.settings import SourceSettings
+
+QUARANTINED_BYTES_MAX: Final = 256 * 1024
+
+_log = structlog.get_logger()
+
+
+class TablePublisher:
+    """Publishes the changes of one table.
+
+    Args:
+        envelopes: makes its messages; an InvalidRecord instead says why that is not possible.
+        topic: of the table.
+        producer: takes the messages.
+        counters: counts them.
+    """
+
+    def __init__(
+        self,
+        envelopes: TableEnvelopes | InvalidRecord,
+        topic: str,
+        producer: DeliveryProducer,
+        counters: ReaderCounters,
+    ) -> None:
+        self._envelopes = envelopes
+        self._topic = topic
+        self._send = producer.send
+        self._counters = counters
+
+    @property
+    def envelopes(self) -> TableEnvelopes:
+        """Makes the messages. Errors: InvalidRecord when the table cannot be read."""
+        if isinstance(self._envelopes, InvalidRecord):
+            raise self._envelopes
+        return self._envelopes
+
+    def publish(self, events: list[Event]) -> None:
+        """Send events in their order. Errors: InvalidRecord when one is too large, UnavailableError."""
+        for key, value in events:
+            self._send(self._topic, key, value)
+
+    def quarantine(self, raw: bytes, lsn: int, error: InvalidRecord) -> None:
+        """Keep a change that cannot be published, with its place and the reason; the stream goes on."""
+        headers = {"topic": self._topic, "lsn": str(lsn), "code": error.code, "reason": error.what, "stage": "cdc"}
+        encoded = [(name, text.encode()) for name, text in headers.items()]
+        self._send(QUARANTINE_TOPIC, self._topic.encode(), raw[:QUARANTINED_BYTES_MAX], None, encoded)
+        self._counters.quarantined += 1
+        _log.warning("change_quarantined", topic=self._topic, lsn=lsn, reason=error.what)
+
+
+class Publishing:
+    """Makes the publishers of the tables of one source.
+
+    Args:
+        source: settings of the source.
+        version: of this program.
+        domains: OID of a domain → OID of its base type.
+        producer: takes the messages.
+        counters: counts them.
+    """
+
+    def __init__(
+        self,
+        source: SourceSettings,
+        version: str,
+        domains: Mapping[int, int],
+        producer: DeliveryProducer,
+        counters: ReaderCounters,
+    ) -> None:
+        self.source = source
+        self.producer = producer
+        self.counters = counters
+        self._identity = SourceIdentity(version, source.name, source.database)
+        self._domains = domains
+
+    def table(self, shape: TableShape) -> TablePublisher | None:
+        """The publisher of a table as it looks now; None for a table that is none of ours."""
+        table = TABLES.get(shape.table)
+        if table is None or shape.schema != self.source.schema_name:
+            return None
+        columns = tuple((name, self._domains.get(type_oid, type_oid)) for name, type_oid in shape.columns)
+        envelopes: TableEnvelopes | InvalidRecord
+        try:
+            envelopes = TableEnvelopes(
+                self._identity, shape._replace(columns=columns), table.topic_key, table.primary_key
+            )
+        except InvalidRecord as error:
+            envelopes = error
+        topic = source_topic(self.source.name, shape.schema, shape.table)
+        return TablePublisher(envelopes, topic, self.producer, self.counters)

@@ -1,0 +1,171 @@
+"""The Kafka topics: their names, their plan, and making those that are missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from trueup.model.errors import ConfigurationError, UnavailableError
+from trueup.model.tables import TABLES
+
+HEARTBEAT_TOPIC: Final = "trueup.heartbeat"
+STATE_TOPIC: Final = "trueup.cdc-state"
+QUARANTINE_TOPIC: Final = "trueup.quarantine"
+
+SOURCE_RETENTION_SECONDS: Final = 30 * 86_400
+QUARANTINE_RETENTION_SECONDS: Final = 90 * 86_400
+PARTIALS_RETENTION_SECONDS: Final = 7 * 86_400
+HEARTBEAT_RETENTION_SECONDS: Final = 3600
+HEARTBEAT_SEGMENT_SECONDS: Final = 600
+ADMIN_TIMEOUT_SECONDS: Final = 30.0
+SETTLE_PAUSE_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic: how many partitions, and the settings in which it differs from the broker's defaults."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """All topics of an installation."""
+
+    topics: tuple[TopicSpec, ...]
+    replication_factor: int = 1
+
+
+def source_topic(source_name: str, schema: str, table: str) -> str:
+    """The topic of a source table, such as `settlement.public.orders`."""
+    return f"{source_name}.{schema}.{table}"
+
+
+def source_topics(source_name: str, schema: str) -> list[str]:
+    """The topics of all source tables."""
+    return [source_topic(source_name, schema, table) for table in TABLES]
+
+
+def topic_plan(
+    source_names: Iterable[str],
+    schema: str,
+    partitions: int,
+    replication_factor: int = 1,
+    source_retention_seconds: int = SOURCE_RETENTION_SECONDS,
+) -> TopicPlan:
+    """Every topic that is read or written.
+
+    Args:
+        source_names: one per source; each has its own topics.
+        schema: of the source tables.
+        partitions: of every joined topic, and of what is derived from them.
+        replication_factor: of all topics.
+        source_retention_seconds: how long changes can be replayed; -1 keeps them for ever.
+    """
+    compacted = {"cleanup.policy": "compact"}
+    # A row is never compacted away by its order id: one order has many rows.
+    source = _kept(source_retention_seconds)
+    topics = [TopicSpec(topic, partitions, source) for name in source_names for topic in source_topics(name, schema)]
+    heartbeat = {**_kept(HEARTBEAT_RETENTION_SECONDS), "segment.ms": str(HEARTBEAT_SEGMENT_SECONDS * 1000)}
+    topics += [
+        TopicSpec(HEARTBEAT_TOPIC, 1, heartbeat),
+        TopicSpec(STATE_TOPIC, 1, compacted),
+        TopicSpec("trueup.statement-partials", partitions, _kept(PARTIALS_RETENTION_SECONDS)),
+        TopicSpec("trueup.statement-totals", partitions, compacted),
+        TopicSpec("discrepancy.one-sided", partitions, compacted),
+        TopicSpec("discrepancy.wrong-amount", partitions, compacted),
+        TopicSpec("discrepancy.mismatch", partitions, compacted),
+        # Every worker reads all commands: their key, a discrepancy, says nothing of the order's partition.
+        TopicSpec("trueup.case-commands", 1, _kept(-1)),
+        TopicSpec(QUARANTINE_TOPIC, 1, _kept(QUARANTINE_RETENTION_SECONDS)),
+    ]
+    return TopicPlan(tuple(topics), replication_factor)
+
+
+def _kept(seconds: int) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(seconds * 1000 if seconds >= 0 else -1)}
+
+
+def ensure_topics(bootstrap: str, plan: TopicPlan, *, created_by_asking: bool = False) -> dict[str, int]:
+    """Make the topics that are missing, check the others, and tell the partition count of each.
+
+    Settings of a topic that exists are left as they are: somebody may have chosen them.
+
+    Args:
+        bootstrap: address of the broker.
+        plan: what there must be.
+        created_by_asking: for the broker in memory, which has no CreateTopics: it makes a topic, with a partition count
+            of its own, when somebody asks for its metadata. Partition counts are then not checked.
+
+    Raises:
+        ConfigurationError: a topic exists with another partition count.
+        UnavailableError: the broker does not answer or does not make a topic.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        if created_by_asking:
+            return {spec.name: _ask(admin, bootstrap, spec.name) for spec in plan.topics}
+        return _create(admin, bootstrap, plan)
+    except KafkaException as error:
+        raise UnavailableError(f"the broker does not answer: {error.args[0]}", where=bootstrap) from error
+
+
+def _create(admin: AdminClient, bootstrap: str, plan: TopicPlan) -> dict[str, int]:
+    known = partition_counts(admin)
+    missing = [
+        NewTopic(spec.name, spec.partitions, plan.replication_factor, config=dict(spec.config))
+        for spec in plan.topics
+        if spec.name not in known
+    ]
+    if missing:
+        made: dict[str, Future[None]] = admin.create_topics(missing, operation_timeout=ADMIN_TIMEOUT_SECONDS)
+        for name, future in made.items():
+            try:
+                future.result(ADMIN_TIMEOUT_SECONDS)
+            except KafkaException as error:
+                # Another process may make the same topics at the same time.
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise UnavailableError(
+                        f"topic {name} cannot be made: {error.args[0].str()}", where=bootstrap
+                    ) from error
+    # What was made is not in every broker's metadata at once.
+    deadline = time.monotonic() + ADMIN_TIMEOUT_SECONDS
+    while any(spec.name not in known for spec in plan.topics):
+        if time.monotonic() > deadline:
+            raise UnavailableError("topics that were made do not appear", where=bootstrap)
+        time.sleep(SETTLE_PAUSE_SECONDS)
+        known = partition_counts(admin)
+    for spec in plan.topics:
+        if known[spec.name] != spec.partitions:
+            raise ConfigurationError(
+                f"topic {spec.name} has {known[spec.name]} partitions, but {spec.partitions} are set",
+                where=bootstrap,
+                remedy="set the partition count back: it decides where the rows of an order are, and cannot be changed",
+            )
+    return {spec.name: known[spec.name] for spec in plan.topics}
+
+
+def _ask(admin: AdminClient, bootstrap: str, name: str) -> int:
+    deadline = time.monotonic() + ADMIN_TIMEOUT_SECONDS
+    while True:
+        topic = admin.list_topics(name, timeout=ADMIN_TIMEOUT_SECONDS).topics[name]
+        if topic.error is None and topic.partitions:
+            return len(topic.partitions)
+        if time.monotonic() > deadline:
+            raise UnavailableError(f"the broker does not make topic {name}: {topic.error}", where=bootstrap)
+        time.sleep(SETTLE_PAUSE_SECONDS)
+
+
+def partition_counts(admin: AdminClient) -> dict[str, int]:
+    """The topics that exist, with their partition counts."""
+    topics = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).topics
+    return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}

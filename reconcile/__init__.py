@@ -1,0 +1,1 @@
+"""The rules that the books must satisfy, and the life of a discrepancy. Pure."""

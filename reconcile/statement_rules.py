@@ -1,0 +1,247 @@
+"""The rules about one statement: its row, its payouts, and the running totals of its items. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from reconcile.finding import NO_AMOUNTS, Amounts, Direction, Evidence, Finding, evidence_of, id_order
+from reconcile.order_rules import Tolerances
+from trueup.model.registers import Mark, Register, StatementBooks
+from trueup.model.tables import Id, Payout, Statement
+
+
+class RunningTotal(NamedTuple):
+    """Σ of the live billing items of a statement in one currency, over all statuses."""
+
+    count: int  # type: ignore[assignment]  # the field's name for it; tuple.count is of no use here
+    amount_minor: int
+
+
+class StatementView(NamedTuple):
+    """The live rows of one statement and its running totals, as the rules read them."""
+
+    books: StatementBooks
+    register: Register[Statement] | None
+    statement: Statement | None
+    payouts: list[Register[Payout]]
+    totals: dict[str, RunningTotal]
+    item_count: int
+    tolerances: Tolerances
+
+
+def running_totals(books: StatementBooks) -> dict[str, RunningTotal]:
+    """Currency → running total over the partials of all partitions; currencies without live items are left out."""
+    totals: dict[str, RunningTotal] = {}
+    for partial in books.partials.values():
+        for (currency, _status), item in partial.items.items():
+            held = totals.get(currency)
+            if held is None:
+                totals[currency] = RunningTotal(item.count, item.amount_minor)
+            else:
+                totals[currency] = RunningTotal(held.count + item.count, held.amount_minor + item.amount_minor)
+    return totals
+
+
+def line_total(books: StatementBooks, payout_id: Id, currency: str) -> RunningTotal:
+    """Σ of the live lines of one payout in one currency, strays (lines that name no known item) included."""
+    count = amount = 0
+    for partial in books.partials.values():
+        total = partial.lines.get((payout_id, currency))
+        if total is not None:
+            count += total.count
+            amount += total.amount_minor
+    for (stray_id, _partition), partial in books.strays.items():
+        total = partial.lines.get((payout_id, currency)) if stray_id == payout_id else None
+        if total is not None:
+            count += total.count
+            amount += total.amount_minor
+    return RunningTotal(count, amount)
+
+
+def view_statement(books: StatementBooks, tolerances: Tolerances) -> StatementView:
+    """The live rows; where two sources hold one statement id, the first source by name speaks for it."""
+    register: Register[Statement] | None = None
+    for held in books.statements.values():
+        if not held.deleted and (register is None or held.source < register.source):
+            register = held
+    payouts = [held for held in books.payouts.values() if not held.deleted and held.row is not None]
+    if len(payouts) > 1:
+        payouts.sort(key=lambda held: (id_order(held.primary_key), held.source))
+    totals = running_totals(books)
+    count = sum(total.count for total in totals.values())
+    return StatementView(books, register, register.row if register else None, payouts, totals, count, tolerances)
+
+
+def _finding(
+    view: StatementView,
+    rule: str,
+    entity: tuple[str, Id],
+    detail: str,
+    evidence: list[Evidence],
+    *,
+    due_us: int | None = None,
+    direction: Direction = "",
+    amounts: Amounts = NO_AMOUNTS,
+) -> Finding:
+    shop: Id = view.statement.shop_id if view.statement else ""
+    if not view.statement and view.payouts and view.payouts[0].row is not None:
+        shop = view.payouts[0].row.shop_id
+    return Finding(
+        rule, entity[0], entity[1], view.books.newest_us if due_us is None else due_us, direction,
+        *amounts, shop, view.books.statement_id, detail, tuple(evidence),
+    )  # fmt: skip
+
+
+def statement_against_total(view: StatementView) -> Iterator[Finding]:
+    """statement-drift: upstream's amount and count against our running total; orphan-statement: items without one."""
+    statement, register = view.statement, view.register
+    if statement is None or register is None:
+        if view.item_count:
+            newest = max(item.created_us for partial in view.books.partials.values() for item in partial.latest)
+            currency, total = min(view.totals.items())
+            yield _finding(
+                view, "orphan-statement", ("statement", view.books.statement_id),
+                f"{view.item_count} billing items name a statement that does not exist", [],
+                due_us=newest + view.tolerances.grace_us, direction="long",
+                amounts=Amounts(0, total.amount_minor, currency),
+            )  # fmt: skip
+        return
+    running = view.totals.get(statement.currency, RunningTotal(0, 0))
+    if running.amount_minor == statement.amount_minor and view.item_count == statement.item_count:
+        return
+    yield _finding(
+        view, "statement-drift", ("statement", statement.statement_id),
+        f"the statement says {statement.item_count} items, its items are {view.item_count}"
+        if view.item_count != statement.item_count
+        else "the statement's amount is not the sum of its items",
+        [evidence_of("statement", register)],
+        amounts=Amounts(running.amount_minor, statement.amount_minor, statement.currency),
+    )  # fmt: skip
+
+
+def late_items(view: StatementView) -> Iterator[Finding]:
+    """late-item: a billing item that joined after its statement closed."""
+    statement, register = view.statement, view.register
+    if statement is None or register is None or statement.closed_us is None:
+        return
+    for partial in view.books.partials.values():
+        for item in partial.latest:
+            if item.created_us <= statement.closed_us:
+                break
+            yield _finding(
+                view, "late-item", ("billing_item", item.billing_item_id),
+                "the item was billed after its statement had closed", [evidence_of("statement", register)],
+                direction="long", amounts=Amounts(0, item.amount_minor, item.currency),
+            )  # fmt: skip
+
+
+def payout_totals(view: StatementView) -> Iterator[Finding]:
+    """wrong-payout-total: a payout against its lines and its statement."""
+    for register in view.payouts:
+        payout = register.row
+        assert payout is not None
+        lines = line_total(view.books, payout.payout_id, payout.currency)
+        evidence = [evidence_of("payout", register)]
+        expected, detail = lines.amount_minor, f"the payout's {lines.count} lines do not add up to its amount"
+        if lines.amount_minor == payout.amount_minor:
+            if view.statement is None or view.register is None:
+                continue
+            same_currency = view.statement.currency == payout.currency
+            if same_currency and view.statement.amount_minor == payout.amount_minor:
+                continue
+            expected = view.statement.amount_minor
+            detail = (
+                "the payout's amount is not its statement's"
+                if same_currency
+                else f"the payout is in {payout.currency}, its statement in {view.statement.currency}"
+            )
+            evidence.append(evidence_of("statement", view.register))
+        yield _finding(
+            view, "wrong-payout-total", ("payout", payout.payout_id), detail, evidence,
+            amounts=Amounts(expected, payout.amount_minor, payout.currency),
+        )._replace(shop_id=payout.shop_id)  # fmt: skip
+
+
+def payout_status(view: StatementView) -> Iterator[Finding]:
+    """status-mismatch: a paid payout whose statement still has items that wait for payment."""
+    waiting = sum(
+        total.count
+        for partial in view.books.partials.values()
+        for (_currency, status), total in partial.items.items()
+        if status == "statemented"
+    )
+    if not waiting:
+        return
+    for register in view.payouts:
+        payout = register.row
+        if payout is not None and payout.status == "paid":
+            yield _finding(
+                view, "status-mismatch", ("payout", payout.payout_id),
+                f"the payout is paid but {waiting} items of its statement are not",
+                [evidence_of("payout", register)], due_us=payout.updated_us + view.tolerances.grace_us,
+            )._replace(shop_id=payout.shop_id)  # fmt: skip
+
+
+def illegal_transitions(view: StatementView) -> Iterator[Finding]:
+    """illegal-transition: a status step that the state machine does not list."""
+    earliest: dict[tuple[str, Id], Mark] = {}
+    for mark in sorted(view.books.marks, key=lambda mark: (mark.commit_us, mark.version)):
+        if mark.field == "status":
+            earliest.setdefault((mark.table, mark.primary_key), mark)
+    for (table, identifier), mark in earliest.items():
+        yield _finding(
+            view, "illegal-transition", (table, identifier), f"{mark.old} -> {mark.new} is no allowed step",
+            [evidence_of(table, mark)],
+        )  # fmt: skip
+
+
+def stuck_rows(view: StatementView) -> Iterator[Finding]:
+    """stuck: a statement or payout that stays in a state beyond its time limit."""
+    rows: list[tuple[str, Id, str, Register[Any]]] = []
+    if view.statement is not None and view.register is not None:
+        rows.append(("statement", view.statement.statement_id, view.statement.status, view.register))
+    rows += [("payout", held.row.payout_id, held.row.status, held) for held in view.payouts if held.row is not None]
+    for table, identifier, status, register in rows:
+        limit = view.tolerances.limits_us.get((table, status))
+        if limit is not None:
+            yield _finding(
+                view, "stuck", (table, identifier), f"still {status}", [evidence_of(table, register)],
+                due_us=register.commit_us + limit,
+            )  # fmt: skip
+
+
+def duplicate_ids(view: StatementView) -> Iterator[Finding]:
+    """duplicate-id: one primary key that is live in two sources."""
+    tables: tuple[tuple[str, dict[Any, Register[Any]]], ...] = (
+        ("statement", view.books.statements),
+        ("payout", view.books.payouts),
+    )
+    for table, registers in tables:
+        by_key: dict[Id, list[Register[Any]]] = {}
+        for register in registers.values():
+            if not register.deleted:
+                by_key.setdefault(register.primary_key, []).append(register)
+        for identifier, held in by_key.items():
+            if len(held) > 1:
+                sources = ", ".join(sorted(register.source for register in held))
+                yield _finding(
+                    view, "duplicate-id", (table, identifier), f"the id is live in several sources: {sources}",
+                    [evidence_of(table, register) for register in sorted(held)],
+                )  # fmt: skip
+
+
+STATEMENT_RULES: Final[tuple[Callable[[StatementView], Iterator[Finding]], ...]] = (
+    statement_against_total,
+    late_items,
+    payout_totals,
+    payout_status,
+    illegal_transitions,
+    stuck_rows,
+    duplicate_ids,
+)
+
+
+def judge_statement(view: StatementView) -> list[Finding]:
+    """Every finding about the statement, due now or later."""
+    return [finding for rule in STATEMENT_RULES for finding in rule(view)]

@@ -1,0 +1,1 @@
+"""Micro-batch stream processing on Faust: merge, judge, total, write."""

@@ -1,0 +1,72 @@
+"""Reads the heartbeat topic: every worker reads all of it, from the start of its retention, outside the group."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from streams.watermark import Heartbeat, decode_heartbeat
+from trueup.model.errors import InvalidRecord
+
+HEARTBEAT_TOPIC: Final = "trueup.heartbeat"
+POLL_SECONDS: Final = 0.5
+BATCH_MAX: Final = 1000
+
+_log = structlog.get_logger()
+
+
+class HeartbeatReader(threading.Thread):
+    """Hands every heartbeat to `deliver`, in order, from a thread of its own."""
+
+    def __init__(self, bootstrap: str, deliver: Callable[[list[Heartbeat]], None]) -> None:
+        super().__init__(name="heartbeats", daemon=True)
+        self._servers = bootstrap
+        self._deliver = deliver
+        self._stopping = threading.Event()
+        self.refused = 0
+
+    def stop(self) -> None:
+        """Ask the thread to end."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Poll until stopped; broker outages are librdkafka's to retry."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._servers,
+                "group.id": "trueup-heartbeats",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 20,
+                "queued.max.messages.kbytes": 16_384,
+                "allow.auto.create.topics": True,
+            }
+        )
+        consumer.assign([TopicPartition(HEARTBEAT_TOPIC, 0, OFFSET_BEGINNING)])
+        try:
+            while not self._stopping.is_set():
+                first = consumer.poll(POLL_SECONDS)
+                if first is None:
+                    continue
+                messages = [first, *consumer.consume(BATCH_MAX, 0)]
+                heartbeats = []
+                for message in messages:
+                    if message.error() is not None:
+                        _log.debug("heartbeats_interrupted", error=str(message.error()))
+                        continue
+                    try:
+                        heartbeats.append(decode_heartbeat(message.value()))
+                    except InvalidRecord as error:
+                        self.refused += 1
+                        _log.warning("heartbeat_refused", error=str(error))
+                if heartbeats:
+                    self._deliver(heartbeats)
+        except KafkaException as error:
+            _log.error("heartbeats_ended", error=str(error))
+            raise
+        finally:
+            consumer.close()

@@ -1,0 +1,97 @@
+"""Merging changes into registers: commutative and idempotent by source version. Pure.
+
+Source: `docs/adr/0002-registers-and-marks.md`. A register takes the newest version; marks are a set keyed by version;
+both are joins, so duplicates, replays and reordering cannot alter the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from reconcile.machines import is_legal
+from trueup.model.change import Change
+from trueup.model.registers import MARKS_MAX, Mark, OrderBooks, Register, RegisterKey, StatementBooks
+from trueup.model.tables import BillingItem, Order, Payout, PayoutItem, Statement
+
+ROW_TYPES: Final[dict[str, type[Any]]] = {
+    "orders": Order,
+    "billing_item": BillingItem,
+    "payout_item": PayoutItem,
+    "statement": Statement,
+    "payout": Payout,
+}
+_EDITS: Final[dict[str, frozenset[str]]] = {
+    "orders": frozenset({"gross_amount", "tax_amount", "fee_amount"}),
+    "billing_item": frozenset({"amount", "currency", "shop_id", "statement_id"}),
+}
+
+
+def merge(books: OrderBooks | StatementBooks, change: Change) -> bool:
+    """Take one change into the books; whether it altered anything."""
+    name = change.table.name
+    registers: dict[RegisterKey, Register[Any]]
+    if isinstance(books, OrderBooks):
+        registers = books.orders if name == "orders" else books.items if name == "billing_item" else books.lines
+    else:
+        registers = books.statements if name == "statement" else books.payouts
+    altered = _merge_register(registers, change, name)
+    if change.moves:
+        altered = _merge_marks(books, change, name) or altered
+    if change.commit_us > books.newest_us:
+        books.newest_us = change.commit_us
+    return altered
+
+
+def _merge_register(registers: dict[RegisterKey, Register[Any]], change: Change, name: str) -> bool:
+    key = (change.source, change.primary_key)
+    held = registers.get(key)
+    if held is not None and change.version <= held.version:
+        if change.commit_us < held.first_us:
+            registers[key] = held._replace(first_us=change.commit_us)
+            return True
+        return False
+    first_us = change.commit_us if held is None or change.commit_us < held.first_us else held.first_us
+    row = None if change.row is None else ROW_TYPES[name]._make(change.row)
+    registers[key] = Register(
+        change.source, change.primary_key, change.version, change.commit_us, first_us, change.deleted, row,
+        change.partition, change.offset,
+    )  # fmt: skip
+    return True
+
+
+def _merge_marks(books: OrderBooks | StatementBooks, change: Change, name: str) -> bool:
+    altered = False
+    for field, old, new in _held_against(change, name):
+        mark = Mark(
+            name, change.source, change.primary_key, change.version, change.commit_us, field, old, new,
+            change.partition, change.offset,
+        )  # fmt: skip
+        identity = (*mark[:4], field)
+        if any((*known[:4], known.field) == identity for known in books.marks):
+            continue
+        books.marks.append(mark)
+        books.marks.sort(key=_mark_order)
+        dropped = books.marks.pop() if len(books.marks) > MARKS_MAX else None
+        altered = altered or dropped is not mark
+    return altered
+
+
+def _mark_order(mark: Mark) -> tuple[int, str, int, str, str, str]:
+    return mark.commit_us, mark.source, mark.version, mark.table, str(mark.primary_key), mark.field
+
+
+def _held_against(change: Change, name: str) -> list[tuple[str, object, object]]:
+    """The moves that leave a mark: illegal status steps, edits of an order's amounts, edits of a paid item."""
+    status_before: object = None
+    if name == "billing_item" and change.row is not None:
+        status_before = BillingItem._make(change.row).status
+        for field, old, _new in change.moves:
+            if field == "status":
+                status_before = old
+    edits = _EDITS.get(name, frozenset())
+    return [
+        (field, old, new)
+        for field, old, new in change.moves
+        if (field == "status" and not is_legal(name, old, new))
+        or (field in edits and (name == "orders" or status_before == "paid"))
+    ]

@@ -1,0 +1,69 @@
+"""The mirror stage for one partition: reference tables that are only copied to ClickHouse. No state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from cdc.decode import ChangeDecoder
+from clickhouse.columns import mirror_row
+from streams.batch import Record
+from streams.output import Output
+from streams.partition import Snapshot
+from streams.store import Meta
+from trueup.model.errors import InvalidRecord
+
+
+class NoStore:
+    """Stands where a partition without state has no RocksDB: its offsets are the group's committed ones."""
+
+    def write(self, puts: object, deletes: object, meta: object) -> None:
+        """Nothing to keep."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class MirrorPartition:
+    """One partition of the reference tables' topics."""
+
+    def __init__(
+        self, number: int, ends: Mapping[str, int], decoders: Mapping[str, ChangeDecoder], output: Output
+    ) -> None:
+        self.number = number
+        self.ends = dict(ends)
+        self.watermark_us = 0
+        self.store = NoStore()
+        self._decoders = decoders
+        self._output = output
+        self._last_ends = dict(ends)
+
+    def process(self, records: Iterable[Record]) -> None:
+        """Mirror every record, or quarantine it."""
+        for record in records:
+            if record.offset < self.ends.get(record.topic, 0):
+                continue
+            self.ends[record.topic] = record.offset + 1
+            self._output.changes += 1
+            try:
+                change = self._decoders[record.topic].decode(record.value, record.partition, record.offset)
+            except InvalidRecord as error:
+                self._output.quarantine(record, error)
+                continue
+            if change is not None:
+                self._output.add_row(change.table.name, mirror_row(change))
+
+    def advance(self, watermark_us: int) -> None:
+        """A mirror has no deadlines; it only tells how far it is."""
+        self.watermark_us = max(self.watermark_us, watermark_us)
+
+    def has_news(self) -> bool:
+        """Whether offsets moved since the last window."""
+        return self.ends != self._last_ends
+
+    def close_window(self) -> Snapshot:
+        """The rows are with the output already; only the offsets remain to be marked."""
+        self._last_ends = dict(self.ends)
+        return Snapshot([], [], Meta(dict(self.ends), self.watermark_us, 0))
+
+    def window_written(self) -> None:
+        """Nothing was held for the window."""

@@ -1,0 +1,201 @@
+"""Stage 1 for one partition: merge the legs of each order, judge them once settled, total what they contribute.
+
+No I/O but the partition's own store; Kafka messages and ClickHouse rows go to the stage's `Output`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import orjson
+
+from cdc.decode import ChangeDecoder
+from clickhouse.columns import mirror_row
+from reconcile.lifecycle import settle
+from reconcile.order_rules import Tolerances, judge_order, view_order
+from streams.batch import Record
+from streams.codec import dumps, loads
+from streams.contributions import NO_PARTIAL, Contribution, PartialSum, TotalKey, changed_by_key, contributions_of
+from streams.merge import merge
+from streams.messages import PARTIALS_TOPIC, CaseStep, encode_partial_message
+from streams.order_state import OrderState, decode_order_state, month_of
+from streams.output import Output
+from streams.partition import EntityPartition, Snapshot
+from streams.statement_state import decode_partial, encode_partial
+from streams.store import PARTIAL, Meta, PartitionStore
+from streams.wide_rows import order_wide_row, statement_partial_row
+from trueup.model.change import Change
+from trueup.model.errors import InvalidRecord
+from trueup.model.registers import Partial
+from trueup.model.tables import Id
+
+PARTIALS_KEPT_MAX: Final = 20_000
+"""Partial totals kept decoded per partition; the rest are read from the store when they change."""
+
+
+class OrderPartition(EntityPartition[OrderState]):
+    """The orders of one partition, and the partial statement totals of its items."""
+
+    def __init__(
+        self,
+        number: int,
+        store: PartitionStore,
+        meta: Meta,
+        *,
+        decoders: dict[str, ChangeDecoder],
+        tolerances: Tolerances,
+        output: Output,
+        partition_count: int,
+        cache_entities: int,
+    ) -> None:
+        super().__init__(number, store, meta, OrderState, decode_order_state, cache_entities)
+        self._decoders = decoders
+        self._tolerances = tolerances
+        self._output = output
+        self._partition_count = partition_count
+        self._partials: dict[TotalKey, Partial] = {}
+        self._dirty_partials: set[TotalKey] = set()
+        self._unpublished: set[TotalKey] = set()
+        self._held_back: dict[Id, int] = {}
+
+    @property
+    def marker_us(self) -> int:
+        """Watermark of the published partials: just before the oldest change that no judgement has taken in yet.
+
+        An order that changes again before it is settled is judged later; until then its earlier change is missing from
+        the partials, and stage 2 must not take them for complete.
+        """
+        return min(self.watermark_us, *self._held_back.values()) if self._held_back else self.watermark_us
+
+    def process(self, records: Iterable[Record]) -> None:
+        """Merge a batch of source records; judge at once what is already settled."""
+        by_order = self._decode(records)
+        states = self.load(by_order)
+        watermark_us = self.watermark_us
+        due: dict[Id, OrderState] = {}
+        for identifier, changes in by_order.items():
+            state = states[identifier]
+            if state.month_days is None:
+                hint = self.month_hints.pop(str(identifier), None) if self.month_hints else None
+                state.month_days = month_of(changes[0].commit_us) if hint is None else hint
+            altered = False
+            for change in changes:
+                altered = merge(state.books, change) or altered
+            if not altered:
+                continue
+            state.judged = False
+            self.touch(identifier, state)
+            if state.books.newest_us <= watermark_us:
+                due[identifier] = state
+                continue
+            oldest_us = min(change.commit_us for change in changes)
+            if state.due_us is None or oldest_us < state.due_us:
+                self.schedule(identifier, state, oldest_us)
+        if due:
+            self._judge(due)
+        self._publish_partials()
+
+    def advance(self, watermark_us: int) -> None:
+        """Judge every order whose time has come at a new watermark."""
+        if watermark_us <= self.watermark_us:
+            return
+        self.watermark_us = watermark_us
+        due = self.take_due(watermark_us)
+        if due:
+            self._judge(due)
+        self._publish_partials()
+
+    def _decode(self, records: Iterable[Record]) -> dict[Id, list[Change]]:
+        by_order: dict[Id, list[Change]] = {}
+        output = self._output
+        ends = self.ends
+        rows = {topic: output.rows.setdefault(decoder.table.name, []) for topic, decoder in self._decoders.items()}
+        for record in records:
+            topic, offset = record.topic, record.offset
+            if offset < ends.get(topic, 0):
+                continue
+            ends[topic] = offset + 1
+            output.changes += 1
+            try:
+                change = self._decoders[topic].decode(record.value, record.partition, offset)
+            except InvalidRecord as error:
+                output.quarantine(record, error)
+                continue
+            if change is None:
+                continue
+            rows[topic].append(mirror_row(change))
+            changes = by_order.get(change.key)
+            if changes is None:
+                by_order[change.key] = [change]
+            else:
+                changes.append(change)
+        return by_order
+
+    def _judge(self, due: dict[Id, OrderState]) -> None:
+        watermark_us = self.watermark_us
+        version = self.partial_version()
+        now_us = self._output.clock_us()
+        for identifier, state in due.items():
+            books = state.books
+            if books.newest_us > watermark_us:
+                self._held_back.setdefault(identifier, (state.due_us or 0) - 1)
+                self.schedule(identifier, state, books.newest_us)
+                continue
+            self._held_back.pop(identifier, None)
+            findings = judge_order(view_order(books, self._tolerances))
+            next_due_us: int | None = None
+            if findings or state.cases:
+                verdict = settle(state.cases, findings, books.newest_us, watermark_us, now_us)
+                next_due_us = verdict.next_due_us
+                for case in verdict.changed:
+                    self._output.case_changed(self.number, CaseStep(case, identifier, state.month_days or 0), version)
+            contributed = contributions_of(books)
+            if contributed != state.contributed:
+                self._contribute(state, contributed)
+            state.judged = True
+            self.schedule(identifier, state, next_due_us)
+            self.touch(identifier, state)
+
+    def _contribute(self, state: OrderState, contributed: list[Contribution]) -> None:
+        for key, (gone, come) in changed_by_key(state.contributed, contributed).items():
+            total = PartialSum(self._partial(key))
+            total.apply(gone, come, state.books.newest_us)
+            self._partials[key] = total.frozen(self.partial_version())
+            self._dirty_partials.add(key)
+            self._unpublished.add(key)
+        state.contributed = contributed
+
+    def _partial(self, key: TotalKey) -> Partial:
+        held = self._partials.get(key)
+        if held is None:
+            value = self.side_value(PARTIAL + orjson.dumps(key))
+            held = NO_PARTIAL if value is None else decode_partial(loads(value))
+            self._partials[key] = held
+        return held
+
+    def _publish_partials(self) -> None:
+        for key in self._unpublished:
+            statement_id, payout_id = key
+            message_key, value = encode_partial_message(statement_id, payout_id, self.number, self._partials[key])
+            if statement_id is not None:
+                self._output.send(PARTIALS_TOPIC, message_key, value)
+                continue
+            for partition in range(self._partition_count):
+                self._output.send(PARTIALS_TOPIC, None, value, partition)
+        self._unpublished.clear()
+
+    def close_window(self) -> Snapshot:
+        """Hand over the window: wide rows to the output, states and partials to the caller."""
+        version = self.next_version()
+        for state in self.dirty().values():
+            self._output.add_row("order_wide", order_wide_row(state, self.number, version))
+        for key in self._dirty_partials:
+            partial = self._partials[key]
+            self.put_side(PARTIAL + orjson.dumps(key), dumps(encode_partial(partial)))
+            if key[0] is not None:
+                self._output.add_row("statement_partial", statement_partial_row(key[0], self.number, version, partial))
+        self._dirty_partials.clear()
+        if len(self._partials) > PARTIALS_KEPT_MAX:
+            self._partials.clear()
+        return self.snapshot()

@@ -1,0 +1,128 @@
+"""Everything a stage says in one durable window: Kafka messages at once, ClickHouse rows when the window closes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, Final, Protocol
+
+import orjson
+
+from reconcile.lifecycle import discrepancy_id
+from streams.batch import Record
+from streams.messages import (
+    QUARANTINE_TOPIC,
+    CaseStep,
+    TopicNames,
+    delta_minor,
+    discrepancy_message,
+    discrepancy_row,
+    latency_us,
+    scaled_or_none,
+)
+from trueup.model.errors import InvalidRecord
+from trueup.model.registers import PartialVersion
+
+LATENCIES_KEPT_MAX: Final = 10_000
+
+
+class Sender(Protocol):
+    """Hands one message to the producer; delivery is awaited when the window closes."""
+
+    def __call__(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None = None,
+        headers: list[tuple[str, bytes]] | None = None,
+    ) -> None:
+        """UnavailableError when the broker takes nothing for too long."""
+
+
+class Output:
+    """Collects what one stage produces; counters are totals since the start."""
+
+    def __init__(self, stage: str, send: Sender, topics: TopicNames, clock_us: Callable[[], int]) -> None:
+        self.stage = stage
+        self.send = send
+        self.topics = topics
+        self.clock_us = clock_us
+        self.rows: dict[str, list[tuple[object, ...]]] = {}
+        self.steps: list[tuple[int, CaseStep]] = []
+        self.changes = 0
+        self.quarantined = 0
+        self.raised = 0
+        self._latencies_us: deque[int] = deque(maxlen=LATENCIES_KEPT_MAX)
+
+    def add_row(self, table: str, row: tuple[object, ...]) -> None:
+        """One row of a ClickHouse table, in its column order."""
+        rows = self.rows.get(table)
+        if rows is None:
+            rows = self.rows[table] = []
+        rows.append(row)
+
+    def case_changed(self, partition: int, step: CaseStep, version: PartialVersion) -> None:
+        """Publish a discrepancy now; its rows follow with the window."""
+        topic, key, value = discrepancy_message(step, version, self.topics)
+        self.send(topic, key, value)
+        self.steps.append((partition, step))
+        latency = latency_us(step.case)
+        if latency is not None:
+            self.raised += 1
+            self._latencies_us.append(latency)
+
+    def quarantine(self, record: Record, error: InvalidRecord) -> None:
+        """A message that cannot be applied: keep its bytes, its place and the reason."""
+        headers = {
+            "topic": record.topic,
+            "partition": str(record.partition),
+            "offset": str(record.offset),
+            "code": error.code,
+            "reason": error.what,
+            "stage": self.stage,
+        }
+        encoded = [(name, text.encode()) for name, text in headers.items()]
+        self.send(QUARANTINE_TOPIC, record.topic.encode(), record.value, None, encoded)
+        self.add_row(
+            "quarantine",
+            (
+                record.topic, record.partition, record.offset, self.stage, error.code, error.what, record.key or b"",
+                record.value or b"", orjson.dumps(headers).decode(), self.clock_us(),
+            ),
+        )  # fmt: skip
+        self.quarantined += 1
+
+    def take_latencies(self) -> list[int]:
+        """Detection latencies since the last call, in µs; the newest ones where there were too many."""
+        taken = list(self._latencies_us)
+        self._latencies_us.clear()
+        return taken
+
+    def take_rows(self, versions: dict[int, int]) -> dict[str, list[tuple[object, ...]]]:
+        """All rows of the window, discrepancies under their partition's row version; the collection starts anew."""
+        latest: dict[str, tuple[object, ...]] = {}
+        for partition, step in self.steps:
+            identifier = discrepancy_id(step.case.key)
+            version = versions[partition]
+            latest[identifier] = discrepancy_row(step, version, self.topics)
+            self.add_row("discrepancy_event", _event_row(identifier, step, version))
+        self.rows.setdefault("discrepancy", []).extend(latest.values())
+        rows, self.rows, self.steps = self.rows, {}, []
+        return {table: held for table, held in rows.items() if held}
+
+
+def _event_row(identifier: str, step: CaseStep, version: int) -> tuple[Any, ...]:
+    """One step of a discrepancy's history; its id depends on what happened, so a replay does not add it again."""
+    case = step.case
+    finding = case.finding
+    at_us = case.detected_us if case.resolved_us is None or case.is_open else case.resolved_us
+    content = f"{identifier}|{case.occurrences}|{case.status}|{finding.expected_minor}|{finding.actual_minor}"
+    return (
+        identifier, sha256(content.encode()).hexdigest()[:32], version, step.month_days, case.status, at_us,
+        finding.rule, finding.entity_kind, finding.entity_id, finding.currency,
+        scaled_or_none(finding.expected_minor, finding.currency),
+        scaled_or_none(finding.actual_minor, finding.currency), scaled_or_none(delta_minor(case), finding.currency),
+        finding.detail, case.occurrences,
+    )  # fmt: skip

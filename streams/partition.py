@@ -1,0 +1,197 @@
+"""One partition of a stage: its entities' states in memory and on disk, and when each must be judged again."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+
+import orjson
+
+from streams.store import ENTITY, Meta, PartitionStore, deadline_key
+from trueup.model.registers import PartialVersion
+from trueup.model.tables import Id
+
+_STEP_BITS: Final = 20
+WATERMARK_WRITTEN_EVERY_US: Final = 1_000_000
+"""An idle partition still closes a window so often, so that its watermark can be seen."""
+
+
+class EntityState(Protocol):
+    """What `OrderState` and `StatementState` have in common."""
+
+    due_us: int | None
+    stored_due_us: int | None
+    month_days: int | None
+    judged: bool
+
+    def encode(self) -> bytes:
+        """JSON bytes."""
+
+
+StateT = TypeVar("StateT", bound=EntityState)
+
+
+class Snapshot(NamedTuple):
+    """What one partition must write so that its window becomes durable."""
+
+    puts: list[tuple[bytes, bytes]]
+    deletes: list[bytes]
+    meta: Meta
+
+
+class EntityPartition(Generic[StateT]):
+    """States of the entities of one Kafka partition.
+
+    `ends` is the next offset by topic: everything below it has been merged. The row version of a window is the sum of
+    the ends, then a step for windows at the same progress.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        store: PartitionStore,
+        meta: Meta,
+        new_state: Callable[[Id], StateT],
+        decode_state: Callable[[bytes], StateT],
+        cache_entities: int,
+    ) -> None:
+        self.number = number
+        self.store = store
+        self.ends: dict[str, int] = dict(meta.ends)
+        self.watermark_us = meta.watermark_us
+        self.month_hints: dict[str, int] = {}
+        self._version = meta.version
+        self._new_state = new_state
+        self._decode_state = decode_state
+        self._cache_entities = cache_entities
+        self._live: dict[Id, StateT] = {}
+        self._dirty: dict[Id, StateT] = {}
+        self._pending: list[tuple[int, bool, Any]] = []
+        self._scanned_us = -1
+        self._last_snapshot_ends = dict(meta.ends)
+        self._last_snapshot_watermark_us = 0
+        self._side: dict[bytes, bytes] = {}
+        self._side_in_flight: dict[bytes, bytes] = {}
+
+    @property
+    def progress(self) -> int:
+        """Sum of the processed offsets of the partition's topics."""
+        return sum(self.ends.values())
+
+    def partial_version(self) -> PartialVersion:
+        """Version of whatever is published now."""
+        return PartialVersion(self.progress, self.watermark_us)
+
+    def seen(self, topic: str, offset: int) -> bool:
+        """Whether the record below the partition's position was merged before."""
+        return offset < self.ends.get(topic, 0)
+
+    def load(self, ids: Iterable[Id]) -> dict[Id, StateT]:
+        """States by id, from memory, disk, or new; one multi-get for all that are not in memory."""
+        live = self._live
+        states: dict[Id, StateT] = {}
+        missing: list[Id] = []
+        for identifier in ids:
+            state = live.get(identifier)
+            if state is None:
+                missing.append(identifier)
+            else:
+                states[identifier] = state
+        if missing:
+            values = self.store.get_many([ENTITY + orjson.dumps(identifier) for identifier in missing])
+            for identifier, value in zip(missing, values, strict=True):
+                state = self._new_state(identifier) if value is None else self._decode_state(value)
+                live[identifier] = states[identifier] = state
+        return states
+
+    def known(self, identifier: Id) -> bool:
+        """Whether a state is in memory or on disk."""
+        return identifier in self._live or self.store.get_many([ENTITY + orjson.dumps(identifier)])[0] is not None
+
+    def touch(self, identifier: Id, state: StateT) -> None:
+        """The state has changed and is part of the next window."""
+        self._dirty[identifier] = state
+
+    def schedule(self, identifier: Id, state: StateT, due_us: int | None) -> None:
+        """Judge the entity when the watermark reaches `due_us` (None: not before it changes)."""
+        if due_us is not None and due_us != state.due_us:
+            heapq.heappush(self._pending, (due_us, isinstance(identifier, str), identifier))
+        state.due_us = due_us
+
+    def take_due(self, watermark_us: int) -> dict[Id, StateT]:
+        """States whose due time the watermark has reached."""
+        ids: dict[Id, None] = {}
+        pending = self._pending
+        while pending and pending[0][0] <= watermark_us:
+            ids[heapq.heappop(pending)[2]] = None
+        if watermark_us > self._scanned_us:
+            # Stored deadlines up to `_scanned_us` have been taken in this run, or stand in `_pending` as well.
+            for key in self.store.deadlines(self._scanned_us + 1, watermark_us):
+                ids[orjson.loads(key[9:])] = None
+            self._scanned_us = watermark_us
+        return {
+            identifier: state
+            for identifier, state in self.load(ids).items()
+            if state.due_us is not None and state.due_us <= watermark_us
+        }
+
+    def side_value(self, key: bytes) -> bytes | None:
+        """A value that is no entity state: from this window, the one being written, or the store."""
+        value = self._side.get(key)
+        if value is None:
+            value = self._side_in_flight.get(key)
+        return self.store.get_many([key])[0] if value is None else value
+
+    def put_side(self, key: bytes, value: bytes) -> None:
+        """Write the value with this window."""
+        self._side[key] = value
+
+    def dirty(self) -> dict[Id, StateT]:
+        """States of the present window."""
+        return self._dirty
+
+    def next_version(self) -> int:
+        """Row version of the window that is about to be written; greater than every earlier one."""
+        self._version = max(self.progress << _STEP_BITS, self._version + 1)
+        return self._version
+
+    def has_news(self) -> bool:
+        """Whether anything happened since the last window."""
+        return (
+            bool(self._dirty)
+            or self.ends != self._last_snapshot_ends
+            or self.watermark_us - self._last_snapshot_watermark_us >= WATERMARK_WRITTEN_EVERY_US
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Freeze the window: encoded states, deadlines that moved, and the meta record; a new window begins."""
+        puts = list(self._side.items())
+        deletes: list[bytes] = []
+        for identifier, state in self._dirty.items():
+            identity = orjson.dumps(identifier)
+            puts.append((ENTITY + identity, state.encode()))
+            if state.stored_due_us != state.due_us:
+                if state.stored_due_us is not None:
+                    deletes.append(deadline_key(state.stored_due_us, identity))
+                if state.due_us is not None:
+                    puts.append((deadline_key(state.due_us, identity), b""))
+                state.stored_due_us = state.due_us
+        self._dirty = {}
+        self._side, self._side_in_flight = {}, self._side
+        self._last_snapshot_ends = dict(self.ends)
+        self._last_snapshot_watermark_us = self.watermark_us
+        return Snapshot(puts, deletes, Meta(dict(self.ends), self.watermark_us, self._version))
+
+    def window_written(self) -> None:
+        """The window is durable: what was held for it may go, and the oldest clean states beyond the cache bound too."""
+        self._side_in_flight = {}
+        surplus = len(self._live) - self._cache_entities
+        if surplus <= 0:
+            return
+        for identifier in list(self._live):
+            if identifier not in self._dirty:
+                del self._live[identifier]
+                surplus -= 1
+                if surplus <= 0:
+                    return

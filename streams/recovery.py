@@ -1,0 +1,146 @@
+"""Opens a partition's state: the local store if it is complete and not behind the group, else rebuilt from ClickHouse.
+
+ClickHouse is written before offsets are committed, so its wide rows are at least as new as the committed offsets:
+reading on from there replays a little, which registers absorb.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import orjson
+import structlog
+from clickhouse_connect.driver.client import Client
+
+from clickhouse.client import translated_errors
+from clickhouse.definition import Definition
+from clickhouse.rebuild import read_partials, read_states
+from streams.codec import dumps
+from streams.contributions import TotalKey
+from streams.statement_state import decode_statement_state, encode_partial
+from streams.store import ENTITY, PARTIAL, PAYOUT_OWNER, STRAY, Meta, PartitionStore, deadline_key
+from trueup.model.registers import Partial, PartialVersion
+
+HINTS_MAX: Final = 1_000_000
+"""Wide rows newer than the local store; more than one window can hardly hold."""
+
+_log = structlog.get_logger()
+
+
+class Opened(NamedTuple):
+    """A store, its meta record, and the months of the entities that ClickHouse knows and the store does not."""
+
+    store: PartitionStore
+    meta: Meta
+    months: dict[str, int]
+
+
+class Recovery:
+    """Opens the stores of one stage.
+
+    Args:
+        directory: of this worker's stores of the stage.
+        wide: order_wide or statement_wide.
+    """
+
+    def __init__(self, directory: Path, client: Client, database: str, wide: Definition, *, batch_rows: int) -> None:
+        self._directory = directory
+        self._client = client
+        self._database = database
+        self._wide = wide
+        self._batch_rows = batch_rows
+
+    def open(self, number: int, committed: Mapping[str, int]) -> Opened:
+        """The partition's store, complete and at least as new as the committed offsets (topic → next offset).
+
+        Errors: UnavailableError when ClickHouse does not answer.
+        """
+        store = PartitionStore(self._directory / f"{number:05d}")
+        meta = store.meta()
+        newest = self._newest_version(number)
+        if meta is None or any(meta.ends.get(topic, 0) < offset for topic, offset in committed.items()):
+            store.destroy()
+            store = PartitionStore(self._directory / f"{number:05d}")
+            meta = self._rebuild(store, number, committed, newest)
+            return Opened(store, meta, {})
+        ends = {topic: meta.ends.get(topic, 0) for topic in {*meta.ends, *committed}}
+        hints = self._months_after(number, meta.version) if newest > meta.version else {}
+        return Opened(store, Meta(ends, meta.watermark_us, max(meta.version, newest)), hints)
+
+    def _rebuild(self, store: PartitionStore, number: int, committed: Mapping[str, int], newest: int) -> Meta:
+        started = time.monotonic()
+        meta = Meta(dict(committed), 0, newest)
+        entities = 0
+        for batch in read_states(self._client, self._database, self._wide, number, batch_rows=self._batch_rows):
+            puts = [(ENTITY + key, state) for key, state in zip(batch.keys, batch.states, strict=True)]
+            entities += len(puts)
+            puts += [
+                (deadline_key(due_us, key), b"")
+                for key, due_us in zip(batch.keys, batch.due_us, strict=True)
+                if due_us is not None
+            ]
+            if self._wide.name == "statement_wide":
+                puts += _side_entries(batch.states)
+            store.write(puts, (), None)
+        if self._wide.name == "order_wide":
+            version = PartialVersion(sum(committed.values()), 0)
+            partials = read_partials(self._client, self._database, number, version)
+            store.write(
+                [
+                    *((_partial_key((statement, None)), dumps(encode_partial(partial)))
+                      for statement, partial in partials.statements.items()),
+                    *((_partial_key((None, payout)), dumps(encode_partial(partial)))
+                      for payout, partial in partials.strays.items()),
+                ],
+                (),
+                None,
+            )  # fmt: skip
+        store.write((), (), meta)
+        seconds = time.monotonic() - started
+        _log.info(
+            "state_rebuilt", table=self._wide.name, partition=number, entities=entities, seconds=round(seconds, 2)
+        )
+        return meta
+
+    def _newest_version(self, number: int) -> int:
+        with translated_errors(f"{self._database}.{self._wide.name}"):
+            result = self._client.query(
+                f"SELECT max(version) FROM {self._database}.{self._wide.name} WHERE partition = {{number:UInt16}}",
+                {"number": number},
+            )
+        ((newest,),) = result.result_rows
+        return int(newest)
+
+    def _months_after(self, number: int, version: int) -> dict[str, int]:
+        """Entities whose rows were written but whose state was not, before a crash: their month must stay the same."""
+        with translated_errors(f"{self._database}.{self._wide.name}"):
+            result = self._client.query(
+                f"SELECT {self._wide.key[-1]}, toInt32(any(month)) FROM {self._database}.{self._wide.name} "
+                "WHERE partition = {number:UInt16} AND version > {version:UInt64} GROUP BY 1 LIMIT {most:UInt32}",
+                {"number": number, "version": version, "most": HINTS_MAX},
+            )
+        return {str(entity): int(month) for entity, month in result.result_rows}
+
+
+def _partial_key(key: TotalKey) -> bytes:
+    return PARTIAL + orjson.dumps(key)
+
+
+def _side_entries(states: list[bytes]) -> list[tuple[bytes, bytes]]:
+    """Owners of payouts, and strays, out of statement states."""
+    puts: list[tuple[bytes, bytes]] = []
+    for encoded in states:
+        books = decode_statement_state(encoded).books
+        owner = orjson.dumps(books.statement_id)
+        puts += [(PAYOUT_OWNER + orjson.dumps(payout), owner) for _source, payout in books.payouts]
+        strays: dict[object, list[tuple[int, Partial]]] = {}
+        for (payout, partition), partial in books.strays.items():
+            strays.setdefault(payout, []).append((partition, partial))
+        puts += [
+            (STRAY + orjson.dumps(payout), dumps([[partition, encode_partial(one)] for partition, one in held]))
+            for payout, held in strays.items()
+        ]
+    return puts

@@ -1,0 +1,214 @@
+"""A stage of one worker: its partitions, and the durable window that carries their effects in the one right order.
+
+Compute and publish run batch by batch; the rest of the effects once per window: await Kafka's delivery, insert into
+ClickHouse, write RocksDB atomically with the offsets, mark the offsets durable. One window is written while the next
+one fills; a crash anywhere replays from the durable offsets to the same ids and values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import structlog
+
+from clickhouse.columns import to_arrow
+from clickhouse.schema import DEFINITIONS
+from clickhouse.writer import Writer
+from streams.batch import Batch, Record, TopicPartition
+from streams.output import Output
+from streams.partition import Snapshot
+from streams.watermark import SourceClock
+from trueup.model.errors import UnavailableError
+
+RETRY_SECONDS_MIN: Final = 0.2
+RETRY_SECONDS_MAX: Final = 10.0
+DRAIN_SECONDS: Final = 30.0
+"""How long one attempt waits for Kafka to acknowledge a window's messages."""
+
+_log = structlog.get_logger()
+
+
+class Drain(Protocol):
+    """Blocks until every message sent so far is delivered."""
+
+    def __call__(self, timeout_seconds: float) -> None:
+        """UnavailableError when it is not in time."""
+
+
+class StagePartition(Protocol):
+    """What a stage needs of its partitions: `OrderPartition`, `StatementPartition` and `MirrorPartition` have it."""
+
+    number: int
+    ends: dict[str, int]
+    watermark_us: int
+    store: Any
+
+    def process(self, records: Iterable[Record]) -> None:
+        """Merge a batch."""
+
+    def advance(self, watermark_us: int) -> None:
+        """Judge what is due at a watermark."""
+
+    def has_news(self) -> bool:
+        """Whether a window would hold anything."""
+
+    def close_window(self) -> Snapshot:
+        """Hand over what the window must write."""
+
+    def window_written(self) -> None:
+        """The window is durable."""
+
+
+class StageRunner:
+    """Runs one stage over the partitions that this worker owns.
+
+    Args:
+        open_partition: gives the partition with its state, rebuilt if need be (runs in a thread).
+        on_advanced: called after watermarks may have moved, with the partitions of the stage.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root passes the parts by name
+        self,
+        name: str,
+        topics: Sequence[str],
+        *,
+        output: Output,
+        clock: SourceClock,
+        open_partition: Callable[[int, Mapping[str, int]], StagePartition],
+        drain: Drain,
+        writer: Writer,
+        mark_durable: Callable[[Mapping[TopicPartition, int]], None],
+        source: str,
+        flush_interval_seconds: float,
+        flush_max_changes: int,
+        on_advanced: Callable[[Collection[StagePartition]], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.topics = tuple(topics)
+        self.partitions: dict[int, StagePartition] = {}
+        self.windows = 0
+        self.last_error = ""
+        self.ready = True
+        self._output = output
+        self._clock = clock
+        self._open_partition = open_partition
+        self._drain = drain
+        self._writer = writer
+        self._mark_durable = mark_durable
+        self._source = source
+        self._flush_interval_seconds = flush_interval_seconds
+        self._flush_max_changes = flush_max_changes
+        self._on_advanced = on_advanced
+        self._writing: asyncio.Task[None] | None = None
+        self._window_lock = asyncio.Lock()
+        self._changes_at_window = 0
+
+    async def handle(self, batch: Batch) -> None:
+        """Process one micro-batch; waits for the window under way when too much is held in memory."""
+        for number, records in batch.records.items():
+            partition = self.partitions.get(number)
+            if partition is not None:
+                partition.process(records)
+        self.advance()
+        if self._output.changes - self._changes_at_window >= self._flush_max_changes:
+            await self.flush()
+        elif self._writing is not None and self._writing.done():
+            await self._writing
+
+    def advance(self) -> None:
+        """Bring every partition to its present watermark."""
+        for partition in self.partitions.values():
+            partition.advance(self._clock.watermark_us(partition.number, self.topics, partition.ends))
+        if self._on_advanced is not None and self.partitions:
+            self._on_advanced(self.partitions.values())
+
+    async def run_windows(self) -> None:
+        """Close a window every interval, until cancelled; a failed window ends the worker."""
+        while True:
+            await asyncio.sleep(self._flush_interval_seconds)
+            await self.flush()
+
+    async def flush(self, *, wait: bool = False) -> None:
+        """Close the present window and start to write it, after the one before it; `wait` until it is durable."""
+        async with self._window_lock:
+            if self._writing is not None:
+                await self._writing
+                self._writing = None
+            partitions = [partition for partition in self.partitions.values() if partition.has_news()]
+            if partitions or self._output.rows or self._output.steps:
+                snapshots = [(partition, partition.close_window()) for partition in partitions]
+                versions = {partition.number: snapshot.meta.version for partition, snapshot in snapshots}
+                self._add_watermarks(snapshots)
+                tables = {
+                    name: to_arrow(DEFINITIONS[name], rows) for name, rows in self._output.take_rows(versions).items()
+                }
+                self._changes_at_window = self._output.changes
+                self._writing = asyncio.create_task(self._make_durable(snapshots, tables))
+            if wait and self._writing is not None:
+                await self._writing
+                self._writing = None
+
+    def _add_watermarks(self, snapshots: list[tuple[StagePartition, Snapshot]]) -> None:
+        now_us = self._output.clock_us()
+        for partition, snapshot in snapshots:
+            meta = snapshot.meta
+            if meta.watermark_us:
+                row = (self.name, partition.number, self._source, meta.version, meta.watermark_us, now_us)
+                self._output.add_row("watermark", row)
+
+    async def assigned(self, committed: Mapping[int, Mapping[str, int]]) -> dict[TopicPartition, int]:
+        """Open the partitions that this worker now owns; the offsets to read from.
+
+        `committed` is partition → topic → next offset that the group has committed.
+        """
+        positions: dict[TopicPartition, int] = {}
+        for number, offsets in sorted(committed.items()):
+            if number not in self.partitions:
+                self.partitions[number] = await asyncio.to_thread(self._open_partition, number, offsets)
+            for topic, offset in self.partitions[number].ends.items():
+                positions[TopicPartition(topic, number)] = offset
+        return positions
+
+    async def revoked(self, numbers: Collection[int]) -> None:
+        """Make what was done durable, then close the partitions that go elsewhere."""
+        try:
+            await self.flush(wait=True)
+        finally:
+            for number in numbers:
+                partition = self.partitions.pop(number, None)
+                if partition is not None:
+                    partition.store.close()
+
+    async def _make_durable(self, snapshots: list[tuple[StagePartition, Snapshot]], tables: Mapping[str, Any]) -> None:
+        await self._until_available("delivery to Kafka", lambda: asyncio.to_thread(self._drain, DRAIN_SECONDS))
+        if tables:
+            await self._until_available("insert into ClickHouse", lambda: self._writer.insert(tables))
+        for partition, snapshot in snapshots:
+            await asyncio.to_thread(partition.store.write, snapshot.puts, snapshot.deletes, snapshot.meta)
+        self._mark_durable(
+            {
+                TopicPartition(topic, partition.number): offset
+                for partition, snapshot in snapshots
+                for topic, offset in snapshot.meta.ends.items()
+            }
+        )
+        for partition, _ in snapshots:
+            partition.window_written()
+        self.windows += 1
+
+    async def _until_available(self, what: str, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Repeat an attempt while its service is away: nothing is lost or acknowledged, readiness turns red."""
+        pause_seconds = RETRY_SECONDS_MIN
+        while True:
+            try:
+                await attempt()
+            except UnavailableError as error:
+                self.ready, self.last_error = False, str(error)
+                _log.warning("service_unavailable", stage=self.name, step=what, error=str(error))
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)
+            else:
+                self.ready = True
+                return

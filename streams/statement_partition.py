@@ -1,0 +1,244 @@
+"""Stage 2 for one partition: statements and payouts against the running totals that stage 1 sends.
+
+A statement is judged at the stage's watermark: the lowest of its own sources' and of the markers that every stage-1
+partition sends behind its partials, so never before the totals of the same commit have arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from cdc.decode import ChangeDecoder
+from clickhouse.columns import mirror_row
+from reconcile.lifecycle import settle
+from reconcile.order_rules import Tolerances
+from reconcile.statement_rules import judge_statement, view_statement
+from streams.batch import Record
+from streams.codec import dumps, loads
+from streams.merge import merge
+from streams.messages import (
+    PARTIALS_TOPIC,
+    TOTALS_TOPIC,
+    CaseStep,
+    PartialMessage,
+    decode_partials_topic,
+    totals_message,
+)
+from streams.order_state import month_of
+from streams.output import Output
+from streams.partition import EntityPartition, Snapshot
+from streams.statement_state import (
+    StatementState,
+    decode_partial,
+    decode_statement_state,
+    encode_partial,
+)
+from streams.store import PAYOUT_OWNER, STRAY, Meta, PartitionStore
+from streams.wide_rows import statement_wide_row
+from trueup.model.change import Change
+from trueup.model.errors import InvalidRecord
+from trueup.model.registers import Partial
+from trueup.model.tables import Id
+
+
+class StatementPartition(EntityPartition[StatementState]):
+    """The statements of one partition."""
+
+    def __init__(
+        self,
+        number: int,
+        store: PartitionStore,
+        meta: Meta,
+        *,
+        decoders: dict[str, ChangeDecoder],
+        tolerances: Tolerances,
+        output: Output,
+        partition_count: int,
+        cache_entities: int,
+    ) -> None:
+        super().__init__(number, store, meta, StatementState, decode_statement_state, cache_entities)
+        self._decoders = decoders
+        self._tolerances = tolerances
+        self._output = output
+        self._partition_count = partition_count
+        self.markers: dict[int, int] = {}
+        self.source_watermark_us = 0
+
+    def process(self, records: Iterable[Record]) -> None:
+        """Merge a batch of changes, partial totals and markers; judge at once what is already settled."""
+        changes: dict[Id, list[Change]] = {}
+        partials: dict[Id, list[PartialMessage]] = {}
+        strays: list[PartialMessage] = []
+        self._decode(records, changes, partials, strays)
+        states = self.load({**dict.fromkeys(changes), **dict.fromkeys(partials)})
+        touched: dict[Id, StatementState] = {}
+        for identifier, held in changes.items():
+            state = states[identifier]
+            for change in held:
+                if merge(state.books, change):
+                    touched[identifier] = state
+                if change.table.name == "payout":
+                    self._own(change.primary_key, identifier, state, touched)
+        for identifier, messages in partials.items():
+            for message in messages:
+                if self._merge_partial(states[identifier], message):
+                    touched[identifier] = states[identifier]
+        for message in strays:
+            self._merge_stray(message, touched)
+        self._settle_or_schedule(touched)
+        self._publish_totals(touched)
+        self.advance(self.source_watermark_us)
+
+    def advance(self, source_watermark_us: int) -> None:
+        """Judge every statement whose time has come, at the watermark that sources and markers together allow."""
+        self.source_watermark_us = source_watermark_us
+        if len(self.markers) < self._partition_count:
+            return
+        watermark_us = min(source_watermark_us, *self.markers.values())
+        if watermark_us <= self.watermark_us:
+            return
+        self.watermark_us = watermark_us
+        due = self.take_due(watermark_us)
+        if due:
+            self._judge(due)
+
+    def _decode(
+        self,
+        records: Iterable[Record],
+        changes: dict[Id, list[Change]],
+        partials: dict[Id, list[PartialMessage]],
+        strays: list[PartialMessage],
+    ) -> None:
+        output = self._output
+        ends = self.ends
+        for record in records:
+            topic, offset = record.topic, record.offset
+            if offset < ends.get(topic, 0):
+                continue
+            ends[topic] = offset + 1
+            try:
+                if topic == PARTIALS_TOPIC:
+                    decoded = decode_partials_topic(record.value)
+                    if isinstance(decoded, dict):
+                        self._mark(decoded)
+                    elif decoded.statement_id is None:
+                        strays.append(decoded)
+                    else:
+                        partials.setdefault(decoded.statement_id, []).append(decoded)
+                    continue
+                output.changes += 1
+                change = self._decoders[topic].decode(record.value, record.partition, offset)
+            except InvalidRecord as error:
+                output.quarantine(record, error)
+                continue
+            if change is not None:
+                output.add_row(change.table.name, mirror_row(change))
+                changes.setdefault(change.key, []).append(change)
+
+    def _mark(self, watermarks: dict[int, int]) -> None:
+        for partition, watermark_us in watermarks.items():
+            if watermark_us > self.markers.get(partition, -1):
+                self.markers[partition] = watermark_us
+
+    def _merge_partial(self, state: StatementState, message: PartialMessage) -> bool:
+        held = state.books.partials.get(message.partition)
+        if held is not None and message.partial.version <= held.version:
+            return False
+        state.books.partials[message.partition] = message.partial
+        state.books.newest_us = max(state.books.newest_us, message.partial.newest_us)
+        return True
+
+    def _own(self, payout_id: Id, statement_id: Id, state: StatementState, touched: dict[Id, StatementState]) -> None:
+        """Remember whose payout it is, and take over strays that came before it."""
+        self.put_side(PAYOUT_OWNER + orjson.dumps(payout_id), orjson.dumps(statement_id))
+        for partition, partial in self._stray(payout_id).items():
+            held = state.books.strays.get((payout_id, partition))
+            if held is None or held.version < partial.version:
+                state.books.strays[(payout_id, partition)] = partial
+                state.books.newest_us = max(state.books.newest_us, partial.newest_us)
+                touched[statement_id] = state
+
+    def _merge_stray(self, message: PartialMessage, touched: dict[Id, StatementState]) -> None:
+        payout_id = message.payout_id
+        if payout_id is None:
+            return
+        known = self._stray(payout_id)
+        held = known.get(message.partition)
+        if held is not None and message.partial.version <= held.version:
+            return
+        known[message.partition] = message.partial
+        encoded = [[partition, encode_partial(partial)] for partition, partial in known.items()]
+        self.put_side(STRAY + orjson.dumps(payout_id), dumps(encoded))
+        owner = self._owner(payout_id)
+        if owner is not None:
+            state = self.load([owner])[owner]
+            state.books.strays[(payout_id, message.partition)] = message.partial
+            state.books.newest_us = max(state.books.newest_us, message.partial.newest_us)
+            touched[owner] = state
+
+    def _stray(self, payout_id: Id) -> dict[int, Partial]:
+        value = self.side_value(STRAY + orjson.dumps(payout_id))
+        encoded: list[list[Any]] = [] if value is None else loads(value)
+        return {partition: decode_partial(partial) for partition, partial in encoded}
+
+    def _owner(self, payout_id: Id) -> Id | None:
+        value = self.side_value(PAYOUT_OWNER + orjson.dumps(payout_id))
+        return None if value is None else orjson.loads(value)
+
+    def _settle_or_schedule(self, touched: dict[Id, StatementState]) -> None:
+        due: dict[Id, StatementState] = {}
+        for identifier, state in touched.items():
+            newest_us = state.books.newest_us
+            if state.month_days is None:
+                hint = self.month_hints.pop(str(identifier), None) if self.month_hints else None
+                state.month_days = month_of(newest_us) if hint is None else hint
+            state.judged = False
+            self.touch(identifier, state)
+            if newest_us <= self.watermark_us:
+                due[identifier] = state
+            elif state.due_us is None or newest_us < state.due_us:
+                self.schedule(identifier, state, newest_us)
+        if due:
+            self._judge(due)
+
+    def _judge(self, due: dict[Id, StatementState]) -> None:
+        version = self.partial_version()
+        now_us = self._output.clock_us()
+        for identifier, state in due.items():
+            books = state.books
+            if books.newest_us > self.watermark_us:
+                self.schedule(identifier, state, books.newest_us)
+                continue
+            view = view_statement(books, self._tolerances)
+            verdict = settle(state.cases, judge_statement(view), books.newest_us, self.watermark_us, now_us)
+            for case in verdict.changed:
+                self._output.case_changed(self.number, CaseStep(case, "", state.month_days or 0), version)
+            state.judged = True
+            self.schedule(identifier, state, verdict.next_due_us)
+            self.touch(identifier, state)
+
+    def _publish_totals(self, touched: dict[Id, StatementState]) -> None:
+        for identifier, state in touched.items():
+            view = view_statement(state.books, self._tolerances)
+            statement = view.statement
+            published: list[Any] = [
+                list(statement[5:9]) if statement else None,
+                [[currency, *total] for currency, total in sorted(view.totals.items())],
+            ]
+            if published != state.published:
+                state.published = published
+                key, value = totals_message(
+                    identifier, statement, view.totals, state.books.newest_us, self.watermark_us
+                )
+                self._output.send(TOTALS_TOPIC, key, value)
+
+    def close_window(self) -> Snapshot:
+        """Hand over the window: wide rows to the output, states to the caller."""
+        version = self.next_version()
+        for state in self.dirty().values():
+            view = view_statement(state.books, self._tolerances)
+            self._output.add_row("statement_wide", statement_wide_row(state, view, self.number, version))
+        return self.snapshot()

@@ -1,0 +1,107 @@
+"""The state of one partition on local disk: one RocksDB, written in atomic batches together with its offsets.
+
+A store is complete or it does not exist: its `meta` record is written with every batch, and a directory without one is
+rebuilt from ClickHouse.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+
+from streams.codec import dumps, loads
+
+ENTITY: Final = b"e"
+DEADLINE: Final = b"d"
+PARTIAL: Final = b"p"
+STRAY: Final = b"s"
+PAYOUT_OWNER: Final = b"y"
+_META: Final = b"m"
+_MIB: Final = 1 << 20
+WRITE_BUFFER_MIB: Final = 8
+BLOCK_CACHE_MIB: Final = 64
+
+_block_cache: list[Cache] = []
+
+
+class Meta(NamedTuple):
+    """What a store knows of itself: next offset by topic, the watermark it was judged at, and its last row version."""
+
+    ends: dict[str, int]
+    watermark_us: int
+    version: int
+
+
+class PartitionStore:
+    """One partition's RocksDB."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = Rdict(str(path), _options())
+
+    def meta(self) -> Meta | None:
+        """The store's own record, or None for a store that was never completed."""
+        data = self._database.get(_META)
+        return None if data is None else Meta._make(loads(data))
+
+    def get_many(self, keys: list[bytes]) -> Sequence[bytes | None]:
+        """Values in the order of the keys, None where there is none."""
+        values: Any = self._database.get(keys)  # type: ignore[arg-type]  # only read
+        return values  # type: ignore[no-any-return]
+
+    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes], meta: Meta | None) -> None:
+        """Everything or nothing; `meta` None while a rebuild is under way."""
+        batch = WriteBatch(raw_mode=True)
+        for key in deletes:
+            batch.delete(key)
+        for key, value in puts:
+            batch.put(key, value)
+        if meta is not None:
+            batch.put(_META, dumps(meta))
+        self._database.write(batch)
+
+    def deadlines(self, first_us: int, last_us: int) -> Iterator[bytes]:
+        """Keys of the deadlines within a span of due times, both ends included, earliest first."""
+        last = DEADLINE + last_us.to_bytes(8, "big")
+        for key in self._database.keys(from_key=DEADLINE + first_us.to_bytes(8, "big")):
+            assert isinstance(key, bytes)
+            if key[:1] != DEADLINE or key[:9] > last:
+                return
+            yield key
+
+    def close(self) -> None:
+        """Close the database; what was written stays."""
+        self._database.close()
+
+    def destroy(self) -> None:
+        """Close and remove the directory."""
+        self._database.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def deadline_key(due_us: int, identity: bytes) -> bytes:
+    """Key that sorts by due time; `identity` is the JSON of the entity's id."""
+    return DEADLINE + due_us.to_bytes(8, "big") + identity
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(WRITE_BUFFER_MIB * _MIB)
+    options.set_max_write_buffer_number(2)
+    options.set_max_open_files(64)
+    options.set_max_background_jobs(2)
+    options.set_keep_log_file_num(2)
+    options.set_compression_type(DBCompressionType.lz4())
+    if not _block_cache:
+        _block_cache.append(Cache(BLOCK_CACHE_MIB * _MIB))
+    table = BlockBasedOptions()
+    table.set_block_cache(_block_cache[0])
+    table.set_bloom_filter(10, False)
+    options.set_block_based_table_factory(table)
+    return options

@@ -1,0 +1,188 @@
+"""One worker process: the three stages over the partitions it owns, driven by Faust's batches and by heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from streams.batch import Stage, TopicPartition
+from streams.heartbeats import HeartbeatReader
+from streams.messages import PARTIALS_TOPIC, encode_watermarks
+from streams.metrics import WorkerMetrics
+from streams.order_partition import OrderPartition
+from streams.output import Output, Sender
+from streams.stage import StagePartition, StageRunner
+from streams.watermark import Heartbeat, SourceClock
+
+METRICS_INTERVAL_SECONDS: Final = 0.5
+GC_THRESHOLD: Final = 100_000
+"""Allocations between two collections: states are acyclic, so frequent collections only cost time."""
+
+_log = structlog.get_logger()
+
+
+class AppControl(Protocol):
+    """What the worker asks of the Faust application."""
+
+    def lag_records(self) -> int:
+        """Records that are in the log but not yet read."""
+
+    async def crash(self, reason: BaseException) -> None:
+        """End the process with an error."""
+
+
+class MarkerSender:
+    """Tells stage 2 how far the partials of this worker's stage-1 partitions go."""
+
+    def __init__(self, send: Sender, partition_count: int) -> None:
+        self._send = send
+        self._partition_count = partition_count
+        self._sent: dict[int, int] = {}
+
+    def __call__(self, partitions: Collection[StagePartition]) -> None:
+        """Send the markers that moved to every partition of the partials topic, behind the partials themselves."""
+        moved = {
+            partition.number: partition.marker_us
+            for partition in partitions
+            if isinstance(partition, OrderPartition) and partition.marker_us > self._sent.get(partition.number, 0)
+        }
+        if moved:
+            self._sent.update(moved)
+            value = encode_watermarks(moved)
+            for number in range(self._partition_count):
+                self._send(PARTIALS_TOPIC, None, value, number)
+
+
+class Worker:
+    """Owns partitions: implements the transport's `PartitionOwner`."""
+
+    def __init__(
+        self,
+        stages: Mapping[str, StageRunner],
+        outputs: Mapping[str, Output],
+        clocks: Mapping[str, SourceClock],
+        metrics: WorkerMetrics,
+        bootstrap: str,
+    ) -> None:
+        self._stages = stages
+        self._outputs = outputs
+        self._clocks = clocks
+        self._metrics = metrics
+        self._heartbeats = HeartbeatReader(bootstrap, self._on_heartbeats)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._app: AppControl | None = None
+
+    def attach(self, app: AppControl) -> None:
+        """Give the worker its application; must happen before it starts."""
+        self._app = app
+
+    async def on_partitions_assigned(
+        self, committed: Mapping[TopicPartition, int | None]
+    ) -> Mapping[TopicPartition, int | None]:
+        """Open every assigned partition's state, then name the offsets to read from."""
+        self._start_once()
+        positions: dict[TopicPartition, int | None] = {}
+        for stage in self._stages.values():
+            by_number: dict[int, dict[str, int]] = {}
+            for (topic, number), offset in committed.items():
+                if topic in stage.topics:
+                    by_number.setdefault(number, {})[topic] = offset or 0
+            positions.update(await stage.assigned(by_number))
+        _log.info("partitions_assigned", count=len(committed))
+        return positions
+
+    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Flush and close the partitions."""
+        for stage in self._stages.values():
+            await stage.revoked({number for topic, number in partitions if topic in stage.topics})
+        _log.info("partitions_revoked", count=len(partitions))
+
+    def stop(self) -> None:
+        """Stop what runs beside the application."""
+        self._heartbeats.stop()
+        for task in self._tasks:
+            task.cancel()
+
+    def _start_once(self) -> None:
+        if self._loop is not None:
+            return
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 50, 50)
+        self._loop = asyncio.get_running_loop()
+        self._heartbeats.start()
+        for stage in self._stages.values():
+            self._tasks.append(self._loop.create_task(self._guarded(stage.run_windows())))
+        self._tasks.append(self._loop.create_task(self._guarded(self._record_metrics())))
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        """Run a task beside Faust's agents; its failure ends the worker, which restarts from the durable offsets."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a task has no caller: its failure must end the worker
+            await self._crash(error)
+
+    async def _crash(self, error: BaseException) -> None:
+        _log.error("worker_task_failed", error=str(error), exc_info=error)
+        assert self._app is not None
+        await self._app.crash(error)
+
+    def _on_heartbeats(self, heartbeats: list[Heartbeat]) -> None:
+        """Called in the reader's thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._take_heartbeats, heartbeats)
+
+    def _take_heartbeats(self, heartbeats: list[Heartbeat]) -> None:
+        try:
+            for name, stage in self._stages.items():
+                for heartbeat in heartbeats:
+                    self._clocks[name].add(heartbeat)
+                stage.advance()
+                if stage.partitions:
+                    self._clocks[name].forget_before(
+                        min(partition.watermark_us for partition in stage.partitions.values())
+                    )
+        except Exception as error:  # noqa: BLE001 - a callback has no caller: the failure must end the worker
+            assert self._loop is not None
+            self._tasks.append(self._loop.create_task(self._crash(error)))
+
+    async def _record_metrics(self) -> None:
+        metrics = self._metrics
+        last: dict[tuple[str, str], int] = {}
+        while True:
+            await asyncio.sleep(METRICS_INTERVAL_SECONDS)
+            for name, stage in self._stages.items():
+                output = self._outputs[name]
+                for counter, label, total in (
+                    (metrics.changes, "changes", output.changes),
+                    (metrics.quarantined, "quarantined", output.quarantined),
+                    (metrics.raised, "raised", output.raised),
+                    (metrics.windows, "windows", stage.windows),
+                ):
+                    counter.labels(name).inc(total - last.get((name, label), 0))
+                    last[(name, label)] = total
+                for latency_us in output.take_latencies():
+                    metrics.latency.labels(name).observe(latency_us / 1e6)
+                metrics.partitions.labels(name).set(len(stage.partitions))
+                if stage.partitions:
+                    lowest = min(partition.watermark_us for partition in stage.partitions.values())
+                    metrics.watermark.labels(name).set(lowest / 1e6)
+            metrics.ready.set(int(all(stage.ready for stage in self._stages.values())))
+            if self._app is not None:
+                metrics.lag.set(self._app.lag_records())
+
+
+def stages_of(source_topics: Mapping[str, str], reference: Sequence[str]) -> tuple[Stage, Stage, Stage]:
+    """The stages of a worker; `source_topics` is table → topic, `reference` the tables that are only mirrored."""
+    return (
+        Stage("orders", tuple(source_topics[table] for table in ("orders", "billing_item", "payout_item"))),
+        Stage("statements", (*(source_topics[table] for table in ("statement", "payout")), PARTIALS_TOPIC)),
+        Stage("mirrors", tuple(source_topics[table] for table in reference)),
+    )

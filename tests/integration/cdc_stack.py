@@ -1,0 +1,231 @@
+"""What the tests of the reader share: Postgres and Kafka, a database per test, a reader in a thread, an oracle in SQL."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from psycopg2 import connect as connect_psycopg2
+from psycopg2.extensions import make_dsn
+from pydantic import SecretStr
+
+from cdc.counters import ReaderCounters
+from cdc.decode import ChangeDecoder
+from cdc.delivery import end_offsets
+from cdc.heartbeat import COMMIT_SKEW_US
+from cdc.postgres import run
+from cdc.topics import ensure_topics, source_topic, source_topics, topic_plan
+from trueup.embedded.kafka.broker import Kafka
+from trueup.embedded.ports import LOOPBACK, free_port
+from trueup.embedded.postgres import ROLE, Postgres
+from trueup.embedded.service import Backoff
+from trueup.embedded.supervisor import Supervisor
+from trueup.model.change import Change
+from trueup.model.tables import TABLES, Table
+from trueup.settings import KafkaSettings, Settings, SourceSettings
+from trueup.upstream.schema import create
+
+PARTITIONS = 4
+WAIT_SECONDS = 60.0
+
+
+class Message(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Stack:
+    postgres: Postgres
+    kafka: Kafka
+    supervisor: Supervisor
+
+    def source(self, name: str) -> Source:
+        """A database of its own, with empty tables, and its topics."""
+        with psycopg.connect(self.postgres.dsn(), autocommit=True) as admin:
+            admin.execute(f'CREATE DATABASE "{name}"')
+        source = SourceSettings(
+            name=name,
+            port=self.postgres.port,
+            user=ROLE,
+            password=SecretStr(self.postgres.password()),
+            database=name,
+            slot=name,
+        )
+        made = Source(self, Settings(source=source, kafka=KafkaSettings(bootstrap=self.kafka.bootstrap)))
+        tables = connect_psycopg2(made.dsn)
+        create(tables)
+        tables.close()
+        ensure_topics(self.kafka.bootstrap, topic_plan([name], "public", PARTITIONS))
+        return made
+
+
+@dataclass(frozen=True)
+class Source:
+    stack: Stack
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        return self.settings.source.name
+
+    @property
+    def dsn(self) -> str:
+        source = self.settings.source
+        password = source.password.get_secret_value()
+        return make_dsn(host=LOOPBACK, port=source.port, user=source.user, password=password, dbname=source.database)
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(self.dsn, autocommit=True)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.connect() as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def slot_exists(self) -> bool:
+        return bool(self.query(f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{self.name}'"))
+
+    def now_us(self) -> int:
+        return int(self.query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8")[0][0])
+
+    def messages(self, *topics: str) -> list[Message]:
+        """Everything in the topics, by default those of the tables, each partition in order."""
+        return read_topics(self.stack.kafka.bootstrap, topics or tuple(source_topics(self.name, "public")))
+
+    def changes(self) -> list[tuple[Message, Change]]:
+        decoders = {source_topic(self.name, "public", name): ChangeDecoder(table) for name, table in TABLES.items()}
+        decoded = []
+        for message in self.messages():
+            change = decoders[message.topic].decode(message.value, message.partition, message.offset)
+            assert change is not None
+            decoded.append((message, change))
+        return decoded
+
+    def mirror(self) -> dict[str, dict[Any, tuple[Any, ...]]]:
+        """Table → primary key → row, as the messages tell it: the highest version of each row."""
+        newest: dict[tuple[str, Any], Change] = {}
+        for _, change in self.changes():
+            place = (change.table.name, change.primary_key)
+            held = newest.get(place)
+            if held is None or change.version > held.version:
+                newest[place] = change
+        rows: dict[str, dict[Any, tuple[Any, ...]]] = {name: {} for name in TABLES}
+        for (table, primary_key), change in newest.items():
+            if not change.deleted and change.row is not None:
+                rows[table][primary_key] = change.row
+        return rows
+
+    def truth(self) -> dict[str, dict[Any, tuple[Any, ...]]]:
+        """The same from the database's own SQL. Amounts are taken to have two digits."""
+        return {name: {row[0]: row[1:] for row in self.query(_select(table))} for name, table in TABLES.items()}
+
+
+_AS_DECODED = {
+    "money": "({0} * 100)::numeric(38, 0)::int8",
+    "time": "(extract(epoch FROM {0}) * 1000000)::int8",
+    "date": "{0} - DATE '1970-01-01'",
+    "json": "{0}::text",
+}
+
+
+def _select(table: Table) -> str:
+    columns = [_AS_DECODED.get(column.kind, "{0}").format(column.name) for column in table.columns]
+    return f"SELECT {table.primary_key}, {', '.join(columns)} FROM public.{table.name}"
+
+
+def read_topics(bootstrap: str, topics: tuple[str, ...]) -> list[Message]:
+    ends = end_offsets(bootstrap, topics)
+    places = {(topic, partition): end for topic in topics for partition, end in enumerate(ends[topic]) if end}
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "reads-all", "enable.partition.eof": True, "fetch.wait.max.ms": 10}
+    )
+    found: list[Message] = []
+    try:
+        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for topic, partition in places])
+        deadline = time.monotonic() + WAIT_SECONDS
+        while places and time.monotonic() < deadline:
+            for message in consumer.consume(1000, 0.2):
+                topic, partition = str(message.topic()), int(message.partition() or 0)
+                if message.error() is not None:
+                    places.pop((topic, partition), None)
+                    continue
+                headers = {name: bytes(text or b"").decode() for name, text in list(message.headers() or [])}
+                key, value = bytes(message.key() or b""), bytes(message.value() or b"")
+                found.append(Message(topic, partition, int(message.offset() or 0), key, value, headers))
+    finally:
+        consumer.close()
+    assert not places
+    return found
+
+
+class Reader:
+    """The reader in a thread of this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.counters = ReaderCounters()
+        self.error: BaseException | None = None
+        self._settings = settings
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reader")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            run(self._settings, self._stop, self.counters)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        wait_until(lambda: condition() or self.error is not None)
+        assert self.error is None
+
+    def catch_up(self, source: Source) -> None:
+        """Wait until everything that is committed now is delivered."""
+        now_us = source.now_us() + COMMIT_SKEW_US
+        self.wait_until(lambda: self.counters.watermark_us > now_us)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(WAIT_SECONDS)
+        assert not self._thread.is_alive()
+
+
+@contextmanager
+def reading(source: Source) -> Iterator[Reader]:
+    reader = Reader(source.settings)
+    try:
+        yield reader
+    finally:
+        reader.stop()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time limit"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running_stack(data_dir: Path) -> Iterator[Stack]:
+    postgres = Postgres(data_dir, free_port(), durable=False)
+    kafka = Kafka(data_dir, free_port(), free_port())
+    supervisor = Supervisor(data_dir, [postgres.service(), kafka.service()], backoff=Backoff(first_seconds=0.1))
+    supervisor.start()
+    try:
+        yield Stack(postgres, kafka, supervisor)
+    finally:
+        supervisor.stop()

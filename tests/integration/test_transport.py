@@ -1,0 +1,356 @@
+"""The transport on a real Kafka, in worker processes that are stopped, killed and added: nothing lost, nothing early."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from trueup.embedded.kafka.broker import Kafka
+from trueup.embedded.ports import free_port
+from trueup.embedded.service import Backoff
+from trueup.embedded.supervisor import Supervisor
+
+pytestmark = pytest.mark.integration
+
+PARTITIONS = 4
+WAIT_SECONDS = 60.0
+SESSION_SECONDS = 6.0
+WORKER = Path(__file__).with_name("transport_worker.py")
+ROOT = Path(__file__).parents[2]
+
+Event = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Kafka:
+    return Kafka(tmp_path_factory.mktemp("kafka"), free_port(), free_port())
+
+
+@pytest.fixture(scope="module")
+def supervisor(broker: Kafka) -> Iterator[Supervisor]:
+    supervisor = Supervisor(broker.data_dir, [broker.service()], backoff=Backoff(first_seconds=0.1))
+    supervisor.start()
+    yield supervisor
+    supervisor.stop()
+
+
+class Scene:
+    """Topics of one test, the records in them, and the workers that read them."""
+
+    def __init__(self, broker: Kafka, folder: Path) -> None:
+        self.broker = broker
+        self.folder = folder
+        self.name = f"{folder.name}-{time.time_ns()}"
+        self.orders = [f"{self.name}.orders", f"{self.name}.items"]
+        self.statements = [f"{self.name}.statements"]
+        self.topics = [*self.orders, *self.statements]
+        self.produced: dict[tuple[str, int], int] = defaultdict(int)
+        self.total = 0
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._producer = Producer({"bootstrap.servers": broker.bootstrap, "acks": "all", "linger.ms": 5})
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in self.topics]).values():
+            future.result(WAIT_SECONDS)
+
+    def produce(self, count: int) -> None:
+        """Numbered records, in turn to every partition of every topic."""
+        for number in range(count):
+            topic = self.topics[number % len(self.topics)]
+            partition = number // len(self.topics) % PARTITIONS
+            self._producer.produce(topic, str(number).encode(), partition=partition)
+            self.produced[topic, partition] += 1
+            self.total += number
+        assert self._producer.flush(WAIT_SECONDS) == 0
+
+    def start(self, **behaviour: Any) -> subprocess.Popen[bytes]:
+        """A worker; `behaviour` are fields of the worker's `WorkerPlan`."""
+        plan = {
+            "bootstrap": self.broker.bootstrap,
+            "group": self.name,
+            "stages": {"orders": self.orders, "statements": self.statements},
+            "log": str(self.folder / "events.log"),
+            **behaviour,
+        }
+        plan_file = self.folder / f"plan-{len(self.workers)}.json"
+        plan_file.write_bytes(orjson.dumps(plan))
+        with (self.folder / f"output-{len(self.workers)}").open("wb") as output:
+            worker = subprocess.Popen(
+                [sys.executable, str(WORKER), str(plan_file)],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.workers.append(worker)
+        return worker
+
+    def output(self, index: int) -> str:
+        return (self.folder / f"output-{index}").read_text(encoding="utf-8", errors="replace")
+
+    def events(self, *kinds: str) -> list[Event]:
+        log = self.folder / "events.log"
+        lines = log.read_bytes().splitlines() if log.exists() else []
+        return [event for event in map(orjson.loads, lines) if not kinds or event["event"] in kinds]
+
+    def handled(self) -> dict[tuple[str, int], set[int]]:
+        seen: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for event in self.events("handled"):
+            seen[event["topic"], event["partition"]].update(range(event["first"], event["last"] + 1))
+        return seen
+
+    def everything_handled(self) -> bool:
+        seen = self.handled()
+        return all(len(seen[partition]) == count for partition, count in self.produced.items())
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": self.name})
+        asked = [TopicPartition(topic, number) for topic in self.topics for number in range(PARTITIONS)]
+        found = consumer.committed(asked, WAIT_SECONDS)
+        consumer.close()
+        return {(entry.topic, entry.partition): entry.offset for entry in found if entry.offset >= 0}
+
+    def stop(self, worker: subprocess.Popen[bytes]) -> int:
+        worker.terminate()
+        return worker.wait(WAIT_SECONDS)
+
+    def state_sum(self, folder: Path) -> int:
+        return sum(orjson.loads(path.read_bytes())["sum"] for path in folder.glob("*.json"))
+
+    def owners(self) -> dict[tuple[str, int], set[int]]:
+        """Who holds what: assigned last, and not revoked since."""
+        held: dict[int, set[tuple[str, int]]] = {}
+        for event in self.events("assigned", "revoking", "exit"):
+            held[event["pid"]] = {(topic, number) for topic, number, _ in event.get("committed", [])}
+        owners: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for pid, partitions in held.items():
+            for partition in partitions:
+                owners[partition].add(pid)
+        return owners
+
+    def settled(self, workers: list[subprocess.Popen[bytes]]) -> bool:
+        """Every partition has one owner, and every worker owns some."""
+        owners = self.owners()
+        complete = len(owners) == len(self.topics) * PARTITIONS and all(len(pids) == 1 for pids in owners.values())
+        return complete and {pid for pids in owners.values() for pid in pids} == {worker.pid for worker in workers}
+
+
+@pytest.fixture
+def scene(broker: Kafka, supervisor: Supervisor, tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(broker, tmp_path)
+    yield scene
+    for worker in scene.workers:
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait(WAIT_SECONDS)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def states(folder: Path) -> Path:
+    path = folder / "state"
+    path.mkdir()
+    return path
+
+
+def test_a_clean_stop_flushes_commits_and_exits_0(scene: Scene) -> None:
+    scene.produce(5_000)
+    # Nothing becomes durable before the stop, and marks come in disorder there.
+    worker = scene.start(durable_every_batches=10**9, backwards=True)
+    assert wait_for(scene.everything_handled)
+    assert scene.committed() == {}
+    assert scene.stop(worker) == 0
+    assert scene.committed() == dict(scene.produced)
+    assert [event["event"] for event in scene.events() if event["event"] != "handled"] == [
+        *("assigned", "revoking", "durable", "revoked", "exit"),
+    ]
+
+
+def test_out_of_order_marks_commit_the_highest(scene: Scene) -> None:
+    scene.produce(5_000)
+    worker = scene.start(backwards=True, batch_records_max=100)
+    assert wait_for(scene.everything_handled)
+    assert wait_for(lambda: scene.committed() == dict(scene.produced))
+    assert scene.stop(worker) == 0
+
+
+@pytest.mark.slow
+def test_kill_9_loses_nothing_and_counts_nothing_twice(scene: Scene) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201
+    chance = random.Random(seed)
+    folder = states(scene.folder)
+    scene.produce(30_000)
+    behaviour = {
+        "state_dir": str(folder),
+        "batch_records_max": 150,
+        "handler_seconds": 0.02,
+        "durable_every_batches": 3,
+    }
+    for kills in range(1, 3):
+        worker = scene.start(**behaviour)
+        assert wait_for(lambda kills=kills: len(scene.events("opened")) == kills)  # type: ignore[misc]
+        time.sleep(chance.uniform(0.0, 1.2))
+        worker.kill()
+        worker.wait(WAIT_SECONDS)
+    worker = scene.start(**behaviour)
+    assert wait_for(scene.everything_handled)
+    assert scene.stop(worker) == 0
+    assert scene.state_sum(folder) == scene.total
+    assert scene.committed() == dict(scene.produced)
+    assert_read_on_from_what_was_durable(scene)
+
+
+def assert_read_on_from_what_was_durable(scene: Scene) -> None:
+    """After each assignment, records come from the stored offset on without a gap; commits were never ahead of it."""
+    durable: dict[tuple[str, int], int] = {}
+    following: dict[tuple[str, int], int] = {}
+    for event in scene.events():
+        if event["event"] == "assigned":
+            ahead = [(t, n, offset) for t, n, offset in event["committed"] if (offset or 0) > durable.get((t, n), 0)]
+            assert ahead == []
+        elif event["event"] == "opened":
+            following = {(topic, number): offset or 0 for topic, number, offset in event["starts"]}
+            # The kill may come after the state was written and before that was noted here.
+            assert all(following[partition] >= offset for partition, offset in durable.items())
+            durable = dict(following)
+        elif event["event"] == "handled":
+            assert event["first"] == following[event["topic"], event["partition"]]
+            following[event["topic"], event["partition"]] = event["last"] + 1
+        elif event["event"] == "durable":
+            durable.update({(topic, number): end for topic, number, end in event["ends"]})
+
+
+@pytest.mark.slow
+def test_one_three_one_workers(scene: Scene) -> None:
+    folder = states(scene.folder)
+    behaviour = {"state_dir": str(folder), "batch_records_max": 200, "open_seconds": 0.2}
+    workers = [scene.start(**behaviour)]
+    scene.produce(5_000)
+    assert wait_for(lambda: scene.settled(workers))
+    workers += [scene.start(**behaviour), scene.start(**behaviour)]
+    scene.produce(5_000)
+    assert wait_for(lambda: scene.settled(workers))
+    for number in range(PARTITIONS):
+        assert len(set.union(*(scene.owners()[topic, number] for topic in scene.topics))) == 1
+    scene.produce(5_000)
+    assert [scene.stop(worker) for worker in workers[:2]] == [0, 0]
+    assert wait_for(lambda: scene.settled(workers[2:]))
+    scene.produce(5_000)
+    assert wait_for(scene.everything_handled)
+    assert scene.stop(workers[2]) == 0
+    assert scene.state_sum(folder) == scene.total
+    assert scene.committed() == dict(scene.produced)
+    assert_one_owner_at_a_time(scene)
+
+
+def assert_one_owner_at_a_time(scene: Scene) -> None:
+    """A partition is revoked, flush included, before its next owner hears of it; records come in between only."""
+    owner: dict[tuple[str, int], int] = {}
+    for event in sorted(scene.events(), key=lambda event: event["at"]):
+        if event["event"] == "assigned":
+            for topic, number, _ in event["committed"]:
+                assert owner.setdefault((topic, number), event["pid"]) == event["pid"]
+        elif event["event"] == "revoked":
+            for topic, number in event["partitions"]:
+                assert owner.pop((topic, number)) == event["pid"]
+        elif event["event"] == "handled":
+            assert owner[event["topic"], event["partition"]] == event["pid"]
+    assert owner == {}
+
+
+def test_reading_starts_at_the_offsets_of_the_state(scene: Scene) -> None:
+    folder = states(scene.folder)
+    for number in range(PARTITIONS):
+        state = {"sum": 0, "ends": {scene.orders[0]: 7 + number, scene.orders[1]: 0}}
+        (folder / f"{number}.json").write_bytes(orjson.dumps(state))
+    scene.produce(600)
+    worker = scene.start(state_dir=str(folder))
+    expected = sum(scene.produced.values()) - sum(7 + number for number in range(PARTITIONS))
+    assert wait_for(lambda: sum(map(len, scene.handled().values())) >= expected)
+    assert scene.stop(worker) == 0
+    firsts = {partition: min(offsets) for partition, offsets in scene.handled().items()}
+    assert firsts == {
+        (topic, number): 7 + number if topic == scene.orders[0] else 0
+        for topic in scene.topics
+        for number in range(PARTITIONS)
+    }
+
+
+def test_a_state_ahead_of_its_topic_is_refused(scene: Scene) -> None:
+    folder = states(scene.folder)
+    (folder / "0.json").write_bytes(orjson.dumps({"sum": 0, "ends": {scene.orders[0]: 1_000}}))
+    scene.produce(60)
+    assert scene.start(state_dir=str(folder)).wait(WAIT_SECONDS) == 1
+    assert "deleted and created anew" in scene.output(0)
+    assert "Traceback" not in scene.output(0)
+    assert scene.handled() == {}
+
+
+def test_a_failing_handler_ends_the_worker_and_its_batch_comes_again(scene: Scene) -> None:
+    scene.produce(3_000)
+    assert scene.start(fail_value="1500", batch_records_max=50).wait(WAIT_SECONDS) == 1
+    assert "this record is refused" in scene.output(0)
+    assert scene.events("revoking") == []
+    (failing,) = scene.events("failing")
+    # 1500 is a record of the first topic, partition 0.
+    assert scene.committed().get((scene.orders[0], 0), 0) <= failing["offset"]
+    assert not scene.everything_handled()
+    worker = scene.start()
+    assert wait_for(scene.everything_handled)
+    assert scene.stop(worker) == 0
+    assert scene.committed() == dict(scene.produced)
+
+
+@pytest.mark.slow
+def test_a_slow_handler_holds_back_fetching_but_not_heartbeats(scene: Scene) -> None:
+    scene.produce(3_000)
+    seconds = SESSION_SECONDS * 1.5
+    worker = scene.start(handler_seconds=seconds, batch_records_max=50, session_seconds_max=SESSION_SECONDS)
+    assert wait_for(lambda: len(scene.events("durable")) >= 2, 3 * seconds + WAIT_SECONDS)
+    assert len(scene.events("assigned")) == 1
+    assert scene.stop(worker) == 0
+    # One batch of each stage was in the handler when the stop came; what waited behind it was dropped unread.
+    assert sum(map(len, scene.handled().values())) <= 6 * 50
+    durable = {(t, n): end for event in scene.events("durable") for t, n, end in event["ends"]}
+    assert scene.committed() == durable
+
+
+def test_a_handler_that_does_not_end_fails_the_worker(scene: Scene) -> None:
+    scene.produce(60)
+    worker = scene.start(handler_seconds=600.0, drain_seconds_max=1.0)
+    assert wait_for(lambda: len(scene.events("handled")) > 0)
+    assert scene.stop(worker) == 1
+    assert scene.events("revoking", "durable") == []
+    assert scene.committed() == {}
+
+
+@pytest.mark.slow
+def test_a_broker_restart_is_survived(scene: Scene, supervisor: Supervisor) -> None:
+    scene.produce(3_000)
+    worker = scene.start(durable_every_batches=2)
+    assert wait_for(scene.everything_handled)
+    supervisor.kill("kafka")
+    scene.produce(3_000)
+    assert wait_for(scene.everything_handled)
+    assert worker.poll() is None
+    assert scene.stop(worker) == 0
+    assert scene.committed() == dict(scene.produced)

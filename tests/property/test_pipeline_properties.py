@@ -1,0 +1,89 @@
+"""Any order, duplication, batching and crash leaves the state, totals and discrepancies that plain reading leaves."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clickhouse.columns import to_arrow
+from clickhouse.schema import DEFINITIONS
+from streams.order_partition import OrderPartition
+from tests.histories import Reading, Step, happened, steps, straightforward
+from tests.partition_bench import Bench, open_cases, order_bench, published_open, records_of
+from tests.source_log import FAR_US
+
+PLACE_COLUMNS = {"partition", "version", "state"}
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="trueup-test-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def registers(held: dict[Any, Any]) -> dict[Any, Any]:
+    """Registers without where they were read."""
+    return {key: register[:-2] for key, register in held.items()}
+
+
+def wide_rows(bench: Bench[OrderPartition]) -> dict[object, dict[str, object]]:
+    """order_wide as it is read: lists that stand beside each other zipped, and all lists in one order."""
+    rows = {}
+    names = [column.name for column in DEFINITIONS["order_wide"].columns]
+    for identifier, row in bench.rows("order_wide").items():
+        columns = dict(zip(names, row, strict=True))
+        lists = [columns.pop(name) for name in names if name.startswith("contribution_")]
+        columns["contributions"] = sorted(map(str, zip(*lists, strict=True)))  # type: ignore[call-overload]
+        columns["statement_ids"] = sorted(columns["statement_ids"])  # type: ignore[call-overload]
+        rows[identifier] = {name: value for name, value in columns.items() if name not in PLACE_COLUMNS}
+    return rows
+
+
+def fingerprint(bench: Bench[OrderPartition]) -> dict[str, Any]:
+    states = bench.states()
+    partition = bench.partition
+    keys = {(one.statement_id, None) if one.statement_id is not None else (None, one.payout_id)
+            for state in states.values() for one in state.contributed}  # fmt: skip
+    partials = {key: partition._partial(key) for key in keys}  # noqa: SLF001 - what is published is checked end to end
+    return {
+        "registers": {
+            identifier: [registers(held) for held in (state.books.orders, state.books.items, state.books.lines)]
+            for identifier, state in states.items()
+        },
+        "marks": {identifier: [mark[:-2] for mark in state.books.marks] for identifier, state in states.items()},
+        "newest": {identifier: state.books.newest_us for identifier, state in states.items()},
+        "contributed": {identifier: sorted(map(str, state.contributed)) for identifier, state in states.items()},
+        "partials": {key: (partial.items, partial.lines, set(partial.latest)) for key, partial in partials.items()},
+        "open": {identifier: open_cases(state.cases.values()) for identifier, state in states.items()},
+        "judged": {identifier: (state.judged, state.due_us) for identifier, state in states.items()},
+        "wide": wide_rows(bench),
+    }
+
+
+ORDER_STEPS = steps("orders", "billing_item", "payout_item")
+
+
+@given(ORDER_STEPS, st.data())
+def test_orders_end_the_same_however_they_are_read(what: list[Step], data: st.DataObject) -> None:
+    events = happened(what).events
+    reading = Reading(data.draw)
+    with directory() as path:
+        plain = order_bench(path / "plain")
+        other = order_bench(path / "other", cache_entities=data.draw(st.sampled_from((1, 1000))))
+        try:
+            straightforward(plain, events)
+            reading.run(other, records_of(reading.arrival(events)))
+            assert fingerprint(other) == fingerprint(plain)
+        finally:
+            plain.close()
+            other.close()

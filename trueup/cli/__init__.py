@@ -1,0 +1,78 @@
+"""The command line: `trueup up`, `demo`, `status`, `trace`, `totals`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from trueup import __version__
+from trueup.cli.demo_command import demo
+from trueup.cli.inspect_commands import status, totals, trace
+from trueup.cli.logging_setup import set_up_logging
+from trueup.cli.service_commands import service
+from trueup.cli.up_command import up
+from trueup.model.errors import TrueupError
+
+app = typer.Typer(
+    name="trueup",
+    help="Reconciles money while it moves: change streams in, running totals and discrepancies out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to standard error.")] = False,
+) -> None:
+    """Options of every command."""
+    del version
+    set_up_logging(verbose=verbose)
+
+
+app.command()(demo)
+app.command()(up)
+app.command()(status)
+app.command()(trace)
+app.command()(totals)
+app.add_typer(service, name="service", hidden=True)
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's mistake or a missing service is told in words, never as a traceback."""
+    try:
+        app(standalone_mode=True)
+    except TrueupError as error:
+        _say(error.what, error.where, error.remedy)
+    except ValidationError as error:
+        for fault in error.errors():
+            name = ".".join(str(part) for part in fault["loc"])
+            _say(f"setting {name}: {fault['msg']}", "trueup.toml or a TRUEUP_ variable", "")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(2)
+
+
+def _say(what: str, where: str, remedy: str) -> None:
+    console = Console(stderr=True, highlight=False)
+    console.print(Text.assemble(("error: ", "bold red"), what))
+    if where:
+        console.print(Text.assemble(("where: ", "bold"), where))
+    if remedy:
+        console.print(Text.assemble(("to do: ", "bold"), remedy))

@@ -1,0 +1,49 @@
+"""`trueup up`: run the whole stack on this machine until Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from trueup.embedded.memory_broker import LIMITS
+from trueup.stack import Stack
+
+DataDir = Annotated[Path, typer.Option("--data-dir", help="Everything the stack keeps lives below this directory.")]
+Broker = Annotated[
+    Literal["kafka", "memory"],
+    typer.Option(help="kafka: the real broker (Java 17+ and Maven). memory: in memory, for a look only."),
+]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Worker processes; one per core is right.")]
+
+
+def up(
+    data_dir: DataDir = Path(".trueup"),
+    broker: Broker = "kafka",
+    workers: Workers = 2,
+    partitions: Annotated[
+        int, typer.Option(min=1, max=1024, help="Partitions of the joined topics; fixed when they are created.")
+    ] = 8,
+) -> None:
+    """Run PostgreSQL, Kafka, ClickHouse, the CDC reader and the workers on 127.0.0.1 until Ctrl-C."""
+    console = Console(stderr=True, highlight=False)
+    if broker == "memory":
+        console.print(LIMITS, style="yellow")
+    stack = Stack(data_dir, broker=broker, workers=workers, partitions=partitions, say=console.print)
+
+    def ready() -> None:
+        settings = stack.settings
+        console.print("[bold green]ready[/]  (Ctrl-C stops everything)")
+        for name, address in (
+            ("PostgreSQL", f"{settings.source.host}:{settings.source.port}/{settings.source.database}"),
+            ("Kafka", settings.kafka.bootstrap),
+            ("ClickHouse", f"http://{settings.clickhouse.host}:{settings.clickhouse.port}/"),
+        ):
+            console.print(f"  {name:<11}{address}")
+        console.print(f"  passwords and logs are below {stack.data_dir}")
+        console.print("  in another terminal: trueup status · trueup trace ORDER_ID · trueup totals STATEMENT_ID")
+
+    stack.run(ready)
+    console.print("stopped")

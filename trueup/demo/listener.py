@@ -1,0 +1,81 @@
+"""Listens on the discrepancy topics as alerting would, and keeps the detection latency of what was raised."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+import orjson
+from confluent_kafka import Consumer
+
+DISCREPANCY_TOPICS: Final = ("discrepancy.one-sided", "discrepancy.wrong-amount", "discrepancy.mismatch")
+POLL_SECONDS: Final = 0.1
+BATCH_MAX: Final = 500
+
+
+class Listener(threading.Thread):
+    """Consumes from the end of the topics at its start; latency = received − source commit (or due time)."""
+
+    def __init__(self, bootstrap: str) -> None:
+        super().__init__(name="discrepancies", daemon=True)
+        self._servers = bootstrap
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._latencies_ms: list[float] = []
+        self._latest: dict[str, dict[str, object]] = {}
+        self.assigned = threading.Event()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._stopping.set()
+        self.join(timeout=10)
+
+    def latencies_ms(self) -> list[float]:
+        """Detection latency of every discrepancy that was opened or reopened, in the order of arrival."""
+        with self._lock:
+            return list(self._latencies_ms)
+
+    def recent(self, count: int) -> list[dict[str, object]]:
+        """The newest messages, newest last."""
+        with self._lock:
+            return list(self._latest.values())[-count:]
+
+    def run(self) -> None:
+        """Poll until stopped."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._servers,
+                "group.id": f"trueup-listener-{time.time_ns()}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 10,
+                "topic.metadata.refresh.interval.ms": 5_000,
+            }
+        )
+        consumer.subscribe(list(DISCREPANCY_TOPICS), on_assign=lambda *_: self.assigned.set())
+        try:
+            while not self._stopping.is_set():
+                for message in consumer.consume(BATCH_MAX, POLL_SECONDS):
+                    value = message.value()
+                    if message.error() is None and value is not None:
+                        self._take(orjson.loads(value), time.time_ns() // 1000)
+        finally:
+            consumer.close()
+
+    def _take(self, discrepancy: dict[str, object], received_us: int) -> None:
+        identifier = str(discrepancy["discrepancy_id"])
+        source_commit_us = discrepancy["source_commit_us"]
+        with self._lock:
+            self._latest.pop(identifier, None)
+            self._latest[identifier] = discrepancy
+            if discrepancy["status"] in {"open", "regressed"} and isinstance(source_commit_us, int):
+                self._latencies_ms.append((received_us - source_commit_us) / 1000)
+
+
+def percentile(values: list[float], share: float) -> float | None:
+    """The smallest value that at least `share` (0 to 1) of the values do not exceed; None for no values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1))]

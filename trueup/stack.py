@@ -1,0 +1,280 @@
+"""The embedded stack of one data directory: every part real, started in order, supervised, on 127.0.0.1 only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, Literal
+
+import orjson
+import psycopg2
+from pydantic import SecretStr
+
+from cdc.topics import ensure_topics, topic_plan
+from clickhouse.client import connect
+from clickhouse.migrate import migrate
+from trueup.embedded.kafka.broker import Kafka
+from trueup.embedded.kafka.jars import resolve_jars
+from trueup.embedded.memory_broker import PARTITIONS, MemoryBroker
+from trueup.embedded.ports import LOOPBACK, free_port
+from trueup.embedded.postgres import DATABASE, ROLE, Postgres
+from trueup.embedded.readiness import http_answers
+from trueup.embedded.runtime import RuntimeState, read_runtime
+from trueup.embedded.service import Service
+from trueup.embedded.supervisor import Supervisor
+from trueup.model.errors import UnavailableError
+from trueup.settings import RuleSettings, Settings, StreamSettings
+from trueup.upstream import schema
+
+BrokerKind = Literal["kafka", "memory"]
+STACK_FILE: Final = "stack.json"
+READY_SECONDS: Final = 180.0
+
+
+class Stack:
+    """Postgres, broker, ClickHouse endpoint, CDC reader and workers of one data directory.
+
+    Args:
+        data_dir: everything lives there; made if absent.
+        broker: `kafka`, or `memory` where Java cannot be had.
+        workers: worker processes to start with.
+        rules, streams: settings of these parts; None for the defaults.
+        say: told, in words, what is being started.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        broker: BrokerKind = "kafka",
+        workers: int = 2,
+        partitions: int = 8,
+        rules: RuleSettings | None = None,
+        streams: StreamSettings | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.data_dir = data_dir.resolve()
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.workers = workers
+        self._say = say
+        self._kind = broker
+        ports = self._ports()
+        self.postgres = Postgres(self.data_dir, ports["postgres"])
+        self._kafka = Kafka(self.data_dir, ports["kafka"], ports["controller"])
+        self._partitions = PARTITIONS if broker == "memory" else partitions
+        source = Settings().source
+        self._topics = topic_plan([source.name], source.schema_name, self._partitions)
+        self._memory = MemoryBroker(self.data_dir, tuple(topic.name for topic in self._topics.topics))
+        self._clickhouse_port = ports["clickhouse"]
+        self._passwords = self._read_passwords()
+        self._rules = rules or Settings().rules
+        self._streams = streams or Settings().streams
+        self.supervisor = Supervisor(
+            self.data_dir, [], templates={"worker": self._worker_service, "cdc": lambda _: self._cdc_service()}
+        )
+
+    @property
+    def settings(self) -> Settings:
+        """Settings under which every part of this stack runs; the broker must have started."""
+        base = Settings()
+        bootstrap = self._kafka.bootstrap if self._kind == "kafka" else self._memory.bootstrap()
+        return base.model_copy(
+            update={
+                "data_dir": self.data_dir,
+                "source": base.source.model_copy(
+                    update={
+                        "host": LOOPBACK,
+                        "port": self.postgres.port,
+                        "user": ROLE,
+                        "database": DATABASE,
+                        "password": SecretStr(self.postgres.password()),
+                    }
+                ),
+                "kafka": base.kafka.model_copy(update={"bootstrap": bootstrap, "partitions": self._partitions}),
+                "clickhouse": base.clickhouse.model_copy(
+                    update={
+                        "host": LOOPBACK,
+                        "port": self._clickhouse_port,
+                        "password": SecretStr(self._passwords["trueup"]),
+                        "analyst_password": SecretStr(self._passwords["analyst"]),
+                    }
+                ),
+                "rules": self._rules,
+                "streams": self._streams,
+            }
+        )
+
+    def start(self, *, cdc: bool = True) -> None:
+        """Start everything in order and return when all of it is ready.
+
+        Errors: ConfigurationError or UnavailableError naming the service, with the end of its log.
+        """
+        if self._kind == "kafka":
+            self._say("looking for the Kafka jars (the first run fetches them)")
+            resolve_jars(os.environ)
+        self._say("starting PostgreSQL, the broker and ClickHouse")
+        self.supervisor.start()
+        for service in (self.postgres.service(), self._broker_service(), self._clickhouse_service()):
+            self.supervisor.add(service)
+        self.supervisor.wait_ready(READY_SECONDS)
+        self._say("creating the reference schema, topics and tables")
+        with contextlib.closing(psycopg2.connect(self.postgres.dsn())) as connection:
+            schema.create(connection)
+        settings = self.settings
+        ensure_topics(settings.kafka.bootstrap, self._topics, created_by_asking=self._kind == "memory")
+        client = connect(settings.clickhouse)
+        try:
+            migrate(client, settings.clickhouse.database)
+        finally:
+            client.close()
+        self._write_stack_file(settings)
+        if cdc:
+            self.start_pipeline()
+
+    def start_pipeline(self) -> None:
+        """Start the CDC reader and the workers."""
+        self._say(f"starting the CDC reader and {self.workers} workers")
+        self.supervisor.add(self._cdc_service())
+        for number in range(1, self.workers + 1):
+            self.supervisor.add(self._worker_service(number))
+        self.supervisor.wait_ready(READY_SECONDS)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Start everything, stop everything afterwards; SIGTERM counts as Ctrl-C meanwhile."""
+        previous = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            self.start()
+            yield
+        finally:
+            try:
+                self.stop()
+            finally:
+                signal.signal(signal.SIGTERM, previous)
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Start everything, tell when it is ready, and run until Ctrl-C or SIGTERM."""
+        with contextlib.suppress(KeyboardInterrupt), self.running():
+            on_ready()
+            self.wait_for_signal()
+
+    def wait_for_signal(self) -> None:
+        """Block until Ctrl-C or SIGTERM, which raise KeyboardInterrupt."""
+        while True:
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        """Stop every child, the last one first."""
+        self.supervisor.stop()
+
+    def _broker_service(self) -> Service:
+        return self._kafka.service() if self._kind == "kafka" else self._memory.service()
+
+    def _clickhouse_service(self) -> Service:
+        return Service(
+            name="clickhouse",
+            command=[
+                *(sys.executable, "-m", "trueup.embedded.clickhouse"),
+                *("--data-dir", str(self.data_dir / "clickhouse"), "--port", str(self._clickhouse_port)),
+            ],
+            env={
+                "TRUEUP_CLICKHOUSE_PASSWORD": self._passwords["trueup"],
+                "TRUEUP_CLICKHOUSE_ANALYST_PASSWORD": self._passwords["analyst"],
+            },
+            ready=http_answers(f"http://{LOOPBACK}:{self._clickhouse_port}/ping"),
+            ready_timeout_seconds=90,
+            stop_timeout_seconds=30,
+            port=self._clickhouse_port,
+        )
+
+    def _cdc_service(self) -> Service:
+        return Service(
+            name="cdc",
+            command=lambda: [sys.executable, "-m", "cdc"],
+            env=environment(self.settings),
+            stop_timeout_seconds=30,
+        )
+
+    def _worker_service(self, number: int) -> Service:
+        port = free_port()
+        return Service(
+            name=f"worker-{number}",
+            command=lambda: [
+                *(sys.executable, "-m", "trueup.cli", "service", "worker"),
+                *("--number", str(number), "--metrics-port", str(port)),
+            ],
+            env=environment(self.settings),
+            ready=http_answers(f"http://{LOOPBACK}:{port}/metrics"),
+            ready_timeout_seconds=90,
+            stop_timeout_seconds=75,
+            port=port,
+        )
+
+    def _ports(self) -> dict[str, int]:
+        """Ports are chosen once per data directory, so that clients find a restarted stack where it was."""
+        path = self.data_dir / "ports.json"
+        if path.exists():
+            ports: dict[str, int] = orjson.loads(path.read_bytes())
+            return ports
+        ports = {name: free_port() for name in ("postgres", "kafka", "controller", "clickhouse")}
+        path.write_bytes(orjson.dumps(ports))
+        return ports
+
+    def _read_passwords(self) -> dict[str, str]:
+        path = self.data_dir / "clickhouse.passwords"
+        if not path.exists():
+            passwords = {"trueup": secrets.token_urlsafe(24), "analyst": secrets.token_urlsafe(24)}
+            _write_private(path, passwords)
+        loaded: dict[str, str] = orjson.loads(path.read_bytes())
+        return loaded
+
+    def _write_stack_file(self, settings: Settings) -> None:
+        _write_private(self.data_dir / STACK_FILE, revealed(settings))
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def revealed(settings: Settings) -> dict[str, Any]:
+    """The settings as plain JSON values, passwords included: for child processes and the private stack file only."""
+    plain: dict[str, Any] = settings.model_dump(mode="json")
+    plain["source"]["password"] = settings.source.password.get_secret_value()
+    plain["clickhouse"]["password"] = settings.clickhouse.password.get_secret_value()
+    plain["clickhouse"]["analyst_password"] = settings.clickhouse.analyst_password.get_secret_value()
+    return plain
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as `TRUEUP_*` variables for a child process."""
+    return {
+        f"TRUEUP_{name.upper()}": value if isinstance(value, str) else orjson.dumps(value).decode()
+        for name, value in revealed(settings).items()
+    }
+
+
+def running_settings(data_dir: Path) -> tuple[Settings, RuntimeState]:
+    """Settings and state of the stack that runs on a data directory.
+
+    Errors: UnavailableError when none runs there.
+    """
+    runtime = read_runtime(data_dir)
+    path = data_dir / STACK_FILE
+    if not path.exists():
+        raise UnavailableError("the stack is still starting", where=str(data_dir), remedy="try again in a moment")
+    return Settings(**orjson.loads(path.read_bytes())), runtime
+
+
+def _write_private(path: Path, content: Mapping[str, Any]) -> None:
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(orjson.dumps(content))
+    temporary.replace(path)

@@ -1,0 +1,164 @@
+"""The one composition root: settings in, running parts out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from cdc.decode import ChangeDecoder
+from cdc.delivery import DeliveryProducer
+from cdc.topics import source_topic
+from clickhouse.client import connect
+from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
+from clickhouse.writer import Writer
+from reconcile.order_rules import Tolerances
+from streams.batch import Stage, TopicPartition
+from streams.faust_app import StreamApp, create_app, run_worker
+from streams.messages import TopicNames
+from streams.metrics import WorkerMetrics
+from streams.mirror_partition import MirrorPartition
+from streams.order_partition import OrderPartition
+from streams.output import Output
+from streams.recovery import Recovery
+from streams.stage import StagePartition, StageRunner
+from streams.statement_partition import StatementPartition
+from streams.watermark import SourceClock
+from streams.worker import MarkerSender, Worker, stages_of
+from trueup.model.tables import REFERENCE_TABLES, TABLES
+from trueup.settings import RuleSettings, Settings
+
+CLICKHOUSE_GIVE_UP_SECONDS: Final = 20.0
+"""One attempt to insert; the stage repeats it for as long as ClickHouse is away."""
+
+
+def wall_clock_us() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+def tolerances_of(rules: RuleSettings) -> Tolerances:
+    """The rules' settings in the units of the rules."""
+    limits = {}
+    for name, seconds in rules.stuck_seconds.items():
+        table, _, status = name.partition(".")
+        limits[(table, status)] = round(seconds * 1_000_000)
+    return Tolerances(round(rules.grace_seconds * 1_000_000), limits)
+
+
+class _AppHandle:
+    """What the worker asks of the Faust application."""
+
+    def __init__(self, app: StreamApp) -> None:
+        self._app = app
+
+    def lag_records(self) -> int:
+        """Records in the log that are not durable yet."""
+        offsets = self._app.offsets
+        return sum(max(0, end - offsets.positions.get(partition, end)) for partition, end in offsets.ends.items())
+
+    async def crash(self, reason: BaseException) -> None:
+        """End the process with an error."""
+        await self._app.crash(reason)
+
+
+class _Builder:
+    """Builds the stages of one worker."""
+
+    def __init__(self, settings: Settings, number: int) -> None:
+        self.settings = settings
+        source = settings.source
+        self.topics = {table: source_topic(source.name, source.schema_name, table) for table in TABLES}
+        self.stages = stages_of(self.topics, [table.name for table in REFERENCE_TABLES])
+        self.producer = DeliveryProducer(settings.kafka.bootstrap)
+        self.client = connect(settings.clickhouse)
+        self.writer = Writer(self.client, settings.clickhouse.database, give_up_seconds=CLICKHOUSE_GIVE_UP_SECONDS)
+        self.directory = settings.data_dir / f"worker-{number}"
+        self.outputs = {
+            stage.name: Output(stage.name, self.producer.send, TopicNames(source.schema_name), wall_clock_us)
+            for stage in self.stages
+        }
+        self.clocks = {stage.name: SourceClock([source.name]) for stage in self.stages}
+        self.app: StreamApp | None = None
+
+    def decoders(self, stage: Stage) -> dict[str, ChangeDecoder]:
+        """Topic → decoder of a stage's source tables."""
+        tables = {topic: TABLES[table] for table, topic in self.topics.items()}
+        return {topic: ChangeDecoder(tables[topic]) for topic in stage.topics if topic in tables}
+
+    def mark_durable(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Pass the mark on to the transport."""
+        assert self.app is not None
+        self.app.mark_durable(ends)
+
+    def runner(self, stage: Stage) -> StageRunner:
+        """One stage with everything it needs."""
+        streams = self.settings.streams
+        send_markers = MarkerSender(self.producer.send, self.settings.kafka.partitions)
+        return StageRunner(
+            stage.name,
+            stage.topics,
+            output=self.outputs[stage.name],
+            clock=self.clocks[stage.name],
+            open_partition=self._opener(stage),
+            drain=self.producer.drain,
+            writer=self.writer,
+            mark_durable=self.mark_durable,
+            source=self.settings.source.name,
+            flush_interval_seconds=streams.flush_interval_seconds,
+            flush_max_changes=streams.flush_max_changes,
+            on_advanced=send_markers if stage.name == "orders" else None,
+        )
+
+    def _opener(self, stage: Stage) -> _Opener:
+        return _Opener(self, stage)
+
+
+class _Opener:
+    """Opens partitions of one stage with their recovered state."""
+
+    def __init__(self, builder: _Builder, stage: Stage) -> None:
+        settings = builder.settings
+        self._stage = stage
+        self._decoders = builder.decoders(stage)
+        self._output = builder.outputs[stage.name]
+        self._tolerances = tolerances_of(settings.rules)
+        self._partition_count = settings.kafka.partitions
+        self._cache_entities = settings.streams.cache_entities // settings.kafka.partitions
+        wide = ORDER_WIDE if stage.name == "orders" else STATEMENT_WIDE
+        self._recovery = Recovery(
+            builder.directory / stage.name, builder.client, settings.clickhouse.database, wide,
+            batch_rows=settings.streams.rebuild_batch_rows,
+        )  # fmt: skip
+
+    def __call__(self, number: int, committed: Mapping[str, int]) -> StagePartition:
+        """The partition, ready to process from its own offsets."""
+        if self._stage.name == "mirrors":
+            return MirrorPartition(number, committed, self._decoders, self._output)
+        opened = self._recovery.open(number, committed)
+        kind = OrderPartition if self._stage.name == "orders" else StatementPartition
+        partition = kind(
+            number, opened.store, opened.meta, decoders=self._decoders, tolerances=self._tolerances,
+            output=self._output, partition_count=self._partition_count, cache_entities=self._cache_entities,
+        )  # fmt: skip
+        partition.month_hints = opened.months
+        return partition
+
+
+def run_stream_worker(settings: Settings, number: int, metrics_port: int | None) -> int:
+    """Run one worker until SIGTERM; the exit code of its process."""
+    builder = _Builder(settings, number)
+    runners = {stage.name: builder.runner(stage) for stage in builder.stages}
+    metrics = WorkerMetrics()
+    worker = Worker(runners, builder.outputs, builder.clocks, metrics, settings.kafka.bootstrap)
+    app = create_app(settings, builder.stages, {name: runner.handle for name, runner in runners.items()}, worker)
+    builder.app = app
+    worker.attach(_AppHandle(app))
+    if metrics_port is not None:
+        metrics.serve(metrics_port)
+    try:
+        return run_worker(app)
+    finally:
+        worker.stop()
+        builder.writer.close()
+        builder.client.close()

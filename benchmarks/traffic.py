@@ -141,7 +141,7 @@ def _item_paid(order: int, now: str) -> _Event:
     return _Event("billing_item", {"order_id": order}, "u", before, {**before, "status": "paid"})
 
 
-def _paid_out(order: int, now: str) -> _Event:
+def _paid_out(order: int, _now: str) -> _Event:
     line: dict[str, object] = {
         "payout_item_id": order, "payout_id": _statement(order), "order_id": order,
         "billing_item_id": order, "amount": _money(_net_minor(order)), "currency": "USD",

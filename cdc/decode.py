@@ -30,6 +30,7 @@ _DAYS_MAX: Final = 120_529
 """1900-01-01 and 2299-12-31, the range of ClickHouse's Date32 and DateTime64."""
 
 _DAY_US: Final = 86_400_000_000
+_COMMIT_LIMIT_US: Final = (_DAYS_MAX + 1) * _DAY_US
 
 TRACKED: Final[dict[str, tuple[str, ...]]] = {
     "orders": ("status", "gross_amount", "tax_amount", "fee_amount"),
@@ -46,11 +47,12 @@ class ChangeDecoder:
     def __init__(self, table: Table) -> None:
         self.table = table
         self._columns = [(column.name, column, _CONVERTERS.get(column.kind)) for column in table.columns]
+        self._readings = [(name, _PLAIN.get(column.kind), column, convert) for name, column, convert in self._columns]
         self._currency = next((column.name for column in table.columns if column.kind == "currency"), "")
-        self._tracked = TRACKED.get(table.name, ())
+        tracked = TRACKED.get(table.name, ())
+        self._tracked = [known for known in self._columns if known[0] in tracked]
         self._key_place = table.place(table.topic_key)
         self._primary_place = table.place(table.primary_key)
-        self._money = frozenset(column.name for column in table.columns if column.kind == "money")
 
     def decode(self, value: bytes | None, partition: int, offset: int) -> Change | None:
         """The change in one message; None for a tombstone, which says nothing that its delete event did not say.
@@ -71,13 +73,15 @@ class ChangeDecoder:
         if type(source) is not dict:
             raise InvalidRecord("missing-field", "source is missing from the envelope")
         operation = envelope.get("op")
-        if operation not in _OPERATIONS:
+        if type(operation) is not str or operation not in _OPERATIONS:
             raise InvalidRecord("unknown-operation", f"op {operation!r} is none of c, u, d, r")
         version, commit_us, name = source.get("lsn"), source.get("ts_us"), source.get("name")
         if type(version) is not int or not 0 <= version < _INT64_LIMIT:
             raise InvalidRecord("missing-field", f"source.lsn {version!r} is not a log position")
         if type(commit_us) is not int:
             commit_us = _milliseconds(source.get("ts_ms"))
+        if not 0 <= commit_us < _COMMIT_LIMIT_US:
+            raise InvalidRecord("out-of-range", f"the commit time {commit_us} is outside the years 1970 to 2299")
         if type(name) is not str:
             raise InvalidRecord("missing-field", f"source.name {name!r} is not a name")
         before, after = envelope.get("before"), envelope.get("after")
@@ -100,18 +104,26 @@ class ChangeDecoder:
     def _row(self, image: dict[str, Any]) -> Row:
         currency = image.get(self._currency) if self._currency else ""
         values: list[object] = []
-        for name, column, convert in self._columns:
-            raw = image.get(name)
-            if raw is None:
-                if not column.nullable:
-                    raise InvalidRecord("missing-field", f"{self.table.name}.{name} is missing or null")
-                values.append(None)
-            elif convert is None:
-                if type(currency) is not str:
-                    raise InvalidRecord("missing-field", f"{self.table.name}.{self._currency} is missing or no text")
-                values.append(self._amount(name, raw, currency))
-            else:
-                values.append(convert(raw, self.table, column))
+        name = ""
+        try:
+            for name, plain, column, convert in self._readings:
+                raw = image.get(name)
+                if type(raw) is plain:
+                    values.append(raw)
+                elif raw is None:
+                    if not column.nullable:
+                        raise InvalidRecord("missing-field", f"{self.table.name}.{name} is missing or null")
+                    values.append(None)
+                elif convert is not None:
+                    values.append(convert(raw, self.table, column))
+                elif type(currency) is str:
+                    values.append(minor_units(raw, currency))
+                else:
+                    name = self._currency
+                    raise InvalidRecord("missing-field", f"{self.table.name}.{name} is missing or no text")
+        except InvalidRecord as error:
+            place = f"{self.table.name}.{name}"
+            raise InvalidRecord(error.code, error.what if place in error.what else f"{place}: {error.what}") from None
         return tuple(values)
 
     def _amount(self, name: str, raw: object, currency: str) -> int:
@@ -121,22 +133,23 @@ class ChangeDecoder:
             raise InvalidRecord(error.code, f"{self.table.name}.{name}: {error.what}") from None
 
     def _moves(self, before: dict[str, Any], after: dict[str, Any]) -> tuple[tuple[str, object, object], ...]:
-        """Tracked fields that differ; amounts in minor units of the image they stand in."""
+        """Tracked fields that differ; amounts in minor units of the image they stand in.
+
+        A field that the before-image lacks or has as null was not sent: no tracked column is nullable.
+        """
         moves = []
-        for name in self._tracked:
-            if name not in before:
+        same_currency = before.get(self._currency) == after.get(self._currency)
+        for name, column, convert in self._tracked:
+            old, new = before.get(name), after[name]
+            if old is None or (old == new and (convert is not None or same_currency)):
                 continue
-            old, new = before[name], after[name]
-            if old == new:
-                continue
-            if name in self._money:
-                if old is None:
-                    continue
+            if convert is None:
                 old = self._amount(name, old, str(before.get(self._currency)))
                 new = self._amount(name, new, str(after.get(self._currency)))
-                if old == new:
-                    continue
-            moves.append((name, old, new))
+            else:
+                old = convert(old, self.table, column)
+            if old != new:
+                moves.append((name, old, new))
         return tuple(moves)
 
 
@@ -206,6 +219,9 @@ def _date(raw: object, table: Table, column: Column) -> int:
         raise InvalidRecord("out-of-range", f"{table.name}.{column.name} {raw!r:.60} is outside the years 1900 to 2299")
     return days
 
+
+_PLAIN: Final[dict[str, type]] = {"id": int, "text": str, "json": str}
+"""By column kind: the JSON type whose values are taken as they are."""
 
 _CONVERTERS: Final[dict[str, Callable[[Any, Table, Column], object]]] = {
     "id": _id,

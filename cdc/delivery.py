@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from cdc.topics import ADMIN_TIMEOUT_SECONDS, partition_counts
 from trueup.model.errors import ConfigurationError, InvalidRecord, UnavailableError
@@ -27,6 +29,10 @@ LINGER_MS: Final = 5
 SENT_BETWEEN_POLLS: Final = 256
 POLL_SECONDS: Final = 0.05
 CLOSE_SECONDS_MAX: Final = 5.0
+RETRY_PAUSE_SECONDS: Final = 0.1
+END_OFFSETS_SECONDS_MAX: Final = 15.0
+
+_log = structlog.get_logger()
 
 Headers = list[tuple[str, bytes]]
 
@@ -102,7 +108,7 @@ class DeliveryProducer:
                 "queue.buffering.max.kbytes": QUEUED_KBYTES_MAX,
                 "message.timeout.ms": DELIVERY_SECONDS_MAX * 1000,
                 "error_cb": self._on_error,
-                "log_level": 3,
+                "log_level": 0,  # what goes wrong comes to error_cb
             }
         )
         self._produce = self._producer.produce
@@ -208,6 +214,7 @@ class DeliveryProducer:
         self._producer.purge()
         with self._poll_lock:
             self._producer.flush(CLOSE_SECONDS_MAX)
+            self._producer.close()
 
     def _wait_for_room(self, topic: str, deadline: float) -> None:
         if time.monotonic() > deadline:
@@ -231,6 +238,8 @@ class DeliveryProducer:
             )
 
     def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            _log.warning("broker_unreachable", where=self._bootstrap)
         if error.fatal() and self._failure is None:
             self._failure = UnavailableError(f"the producer cannot go on: {error.str()}", where=self._bootstrap)
 
@@ -250,14 +259,29 @@ def end_offsets(bootstrap: str, topics: Sequence[str]) -> dict[str, list[int]]:
             raise ConfigurationError(
                 f"the topics {', '.join(missing)} do not exist", where=bootstrap, remedy="make the topics first"
             )
-        wanted = {
-            TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
-            for topic in topics
-            for partition in range(counts[topic])
-        }
-        found = {topic: [0] * counts[topic] for topic in topics}
-        for place, future in admin.list_offsets(wanted).items():
-            found[place.topic][place.partition] = future.result(ADMIN_TIMEOUT_SECONDS).offset
+        return _list_ends(admin, {topic: counts[topic] for topic in topics})
     except KafkaException as error:
         raise UnavailableError(f"the broker does not answer: {error.args[0]}", where=bootstrap) from error
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Such as: a partition that was made a moment ago has no leader yet."""
+    return isinstance(error, KafkaException) and bool(error.args[0].retriable())
+
+
+@retry(
+    retry=retry_if_exception(_is_passing),
+    stop=stop_after_delay(END_OFFSETS_SECONDS_MAX),
+    wait=wait_fixed(RETRY_PAUSE_SECONDS),
+    reraise=True,
+)
+def _list_ends(admin: AdminClient, counts: Mapping[str, int]) -> dict[str, list[int]]:
+    wanted = {
+        TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        for topic, count in counts.items()
+        for partition in range(count)
+    }
+    found = {topic: [0] * count for topic, count in counts.items()}
+    for place, future in admin.list_offsets(wanted).items():
+        found[place.topic][place.partition] = future.result(ADMIN_TIMEOUT_SECONDS).offset
     return found

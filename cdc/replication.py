@@ -22,7 +22,6 @@ from trueup.model.errors import ConfigurationError, UnavailableError
 PAYLOAD_AT: Final = 25
 """Where the plugin's message starts in a stream message: after kind, start, end and send time."""
 
-DATA: Final = ord("w")
 KEEPALIVE: Final = ord("k")
 
 STOP_CHECK_SECONDS: Final = 0.2
@@ -101,7 +100,8 @@ class ReplicationConnection:
             message = self._connection.get_error_message()
             self._connection.finish()
             raise unavailable(message, address)
-        self._connection.nonblocking = 1
+        if not self._connection.nonblocking:
+            self._connection.nonblocking = 1
         self._poller = select.poll()
         self._poller.register(self._connection.socket, select.POLLIN)
         self._buffered = False

@@ -25,6 +25,7 @@ PARTIALS_RETENTION_SECONDS: Final = 7 * 86_400
 HEARTBEAT_RETENTION_SECONDS: Final = 3600
 HEARTBEAT_SEGMENT_SECONDS: Final = 600
 ADMIN_TIMEOUT_SECONDS: Final = 30.0
+METADATA_TIMEOUT_SECONDS: Final = 5.0
 SETTLE_PAUSE_SECONDS: Final = 0.1
 
 
@@ -157,7 +158,7 @@ def _create(admin: AdminClient, bootstrap: str, plan: TopicPlan) -> dict[str, in
 def _ask(admin: AdminClient, bootstrap: str, name: str) -> int:
     deadline = time.monotonic() + ADMIN_TIMEOUT_SECONDS
     while True:
-        topic = admin.list_topics(name, timeout=ADMIN_TIMEOUT_SECONDS).topics[name]
+        topic = admin.list_topics(name, timeout=METADATA_TIMEOUT_SECONDS).topics[name]
         if topic.error is None and topic.partitions:
             return len(topic.partitions)
         if time.monotonic() > deadline:
@@ -167,5 +168,5 @@ def _ask(admin: AdminClient, bootstrap: str, name: str) -> int:
 
 def partition_counts(admin: AdminClient) -> dict[str, int]:
     """The topics that exist, with their partition counts."""
-    topics = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).topics
+    topics = admin.list_topics(timeout=METADATA_TIMEOUT_SECONDS).topics
     return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}

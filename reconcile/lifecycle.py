@@ -79,7 +79,9 @@ def settle(
         held = cases.get(key)
         if held is not None and held.is_open:
             if _amounts(held.finding) != _amounts(finding):
-                cases[key] = held._replace(finding=finding, detected_us=now_us, watermark_us=watermark_us)
+                cases[key] = held._replace(
+                    finding=finding, detected_us=now_us, source_commit_us=newest_us, watermark_us=watermark_us
+                )
                 changed.append(cases[key])
         elif finding.due_us > watermark_us:
             next_due_us = finding.due_us if next_due_us is None else min(next_due_us, finding.due_us)

@@ -5,15 +5,18 @@ A rule is a function from an `OrderView` to findings. `judge_order` runs them al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from reconcile.finding import NO_AMOUNTS, Amounts, Direction, Evidence, Finding, evidence_of, id_order
+from reconcile.finding import NO_AMOUNTS, Amounts, Direction, Finding, evidence_of, id_order
 from trueup.model.registers import Mark, OrderBooks, Register
 from trueup.model.tables import BillingItem, Id, Order, PayoutItem
 
 COMPLETED: Final = frozenset({"completed", "refunded", "partially_refunded"})
 REFUNDED: Final = frozenset({"refunded", "partially_refunded"})
+Leg = Any
+"""The register of a live billing item or payout line; its row is known."""
+
 _AMOUNT_FIELDS: Final = ("gross_amount", "tax_amount", "fee_amount")
 
 
@@ -22,13 +25,6 @@ class Tolerances(NamedTuple):
 
     grace_us: int
     limits_us: dict[tuple[str, str], int]
-
-
-class Leg(NamedTuple):
-    """A live billing item or payout line with its register."""
-
-    register: Register[Any]
-    row: Any
 
 
 class OrderView(NamedTuple):
@@ -43,18 +39,21 @@ class OrderView(NamedTuple):
     tolerances: Tolerances
 
 
+Rule = Callable[[OrderView], Iterator[Finding]]
+
+
 def view_order(books: OrderBooks, tolerances: Tolerances) -> OrderView:
     """The live rows; where two sources hold one order id, the first source by name speaks for it."""
     register: Register[Order] | None = None
     for held in books.orders.values():
         if not held.deleted and (register is None or held.source < register.source):
             register = held
-    items = [Leg(held, held.row) for held in books.items.values() if not held.deleted]
-    lines = [Leg(held, held.row) for held in books.lines.values() if not held.deleted]
+    items: list[Leg] = [held for held in books.items.values() if not held.deleted]
+    lines: list[Leg] = [held for held in books.lines.values() if not held.deleted]
     if len(items) > 1:
-        items.sort(key=lambda leg: (id_order(leg.row.billing_item_id), leg.register.source))
+        items.sort(key=lambda leg: (id_order(leg.row.billing_item_id), leg.source))
     if len(lines) > 1:
-        lines.sort(key=lambda leg: (id_order(leg.row.payout_item_id), leg.register.source))
+        lines.sort(key=lambda leg: (id_order(leg.row.payout_item_id), leg.source))
     by_id = {leg.row.billing_item_id: leg for leg in reversed(items)}
     return OrderView(books, register, register.row if register else None, items, by_id, lines, tolerances)
 
@@ -66,6 +65,8 @@ def net_minor(order: Order) -> int:
 
 def counted_items(view: OrderView) -> list[Leg]:
     """The items whose sum must equal net: no refunds, no refund stand-ins, each business key once (lowest id)."""
+    if len(view.items) == 1 and view.items[0].row.kind == "sale":
+        return view.items
     kinds = {leg.row.kind for leg in view.items}
     stand_in = view.order is not None and view.order.status in REFUNDED and "refund" not in kinds
     counted: dict[tuple[str, str], Leg] = {}
@@ -97,7 +98,7 @@ def _finding(
     rule: str,
     entity: tuple[str, Id],
     detail: str,
-    evidence: list[Evidence],
+    evidence: Sequence[tuple[str, Register[Any] | Mark]],
     *,
     due_us: int | None = None,
     direction: Direction = "",
@@ -107,7 +108,8 @@ def _finding(
     shop = view.order.shop_id if view.order else item.shop_id if item else ""
     return Finding(
         rule, entity[0], entity[1], view.books.newest_us if due_us is None else due_us, direction,
-        *amounts, shop, item.statement_id if item else "", detail, tuple(evidence),
+        *amounts, shop, item.statement_id if item else "", detail,
+        tuple(evidence_of(table, register) for table, register in evidence),
     )  # fmt: skip
 
 
@@ -117,7 +119,7 @@ def order_against_items(view: OrderView) -> Iterator[Finding]:
     if order is None or register is None:
         return
     sales = [leg for leg in view.items if leg.row.kind == "sale"]
-    here = evidence_of("orders", register)
+    here = ("orders", register)
     if not sales:
         if order.status in COMPLETED and order.completed_us is not None:
             yield _finding(
@@ -133,13 +135,13 @@ def order_against_items(view: OrderView) -> Iterator[Finding]:
     net, billed = net_minor(order), sum(leg.row.amount_minor for leg in counted)
     if billed == net:
         return
-    billed_us = min(leg.register.first_us for leg in sales)
+    billed_us = min(leg.first_us for leg in sales)
     before = net_as_billed_minor(view, billed_us) if view.books.marks else net
     repaired = any(
         mark.table == "orders" and mark.field in _AMOUNT_FIELDS and mark.commit_us > billed_us
         for mark in view.books.marks
     )
-    evidence = [here, *(evidence_of("billing_item", leg.register) for leg in counted)]
+    evidence = [here, *(("billing_item", leg) for leg in counted)]
     amounts = Amounts(net, billed, order.currency)
     if repaired:
         yield _finding(
@@ -162,7 +164,7 @@ def refund_of_order(view: OrderView) -> Iterator[Finding]:
         return
     yield _finding(
         view, "status-mismatch", ("order", order.order_id), f"the order is {order.status} but nothing was refunded",
-        [evidence_of("orders", view.register)], due_us=order.updated_us + view.tolerances.grace_us,
+        [("orders", view.register)], due_us=order.updated_us + view.tolerances.grace_us,
     )  # fmt: skip
 
 
@@ -172,7 +174,7 @@ def items_against_order(view: OrderView) -> Iterator[Finding]:
     for leg in view.items:
         item: BillingItem = leg.row
         entity = ("billing_item", item.billing_item_id)
-        here = evidence_of("billing_item", leg.register)
+        here = ("billing_item", leg)
         if order is None or view.register is None:
             yield _finding(
                 view, "orphan-billing", entity, "the billed order does not exist", [here],
@@ -183,12 +185,12 @@ def items_against_order(view: OrderView) -> Iterator[Finding]:
         if item.currency != order.currency:
             yield _finding(
                 view, "currency-mismatch", entity, f"the item is in {item.currency}, its order in {order.currency}",
-                [here, evidence_of("orders", view.register)], amounts=Amounts(None, None, order.currency),
+                [here, ("orders", view.register)], amounts=Amounts(None, None, order.currency),
             )._replace(statement_id=item.statement_id)  # fmt: skip
         if item.shop_id != order.shop_id:
             yield _finding(
                 view, "party-mismatch", entity, f"the item pays seller {item.shop_id}, the order is of {order.shop_id}",
-                [here, evidence_of("orders", view.register)], amounts=Amounts(None, None, item.currency),
+                [here, ("orders", view.register)], amounts=Amounts(None, None, item.currency),
             )._replace(statement_id=item.statement_id)  # fmt: skip
 
 
@@ -199,12 +201,12 @@ def duplicate_items(view: OrderView) -> Iterator[Finding]:
     first: dict[tuple[str, str], Leg] = {}
     for leg in view.items:
         item: BillingItem = leg.row
-        kept = first.setdefault((item.kind, item.source_no), leg)
+        kept: Leg = first.setdefault((item.kind, item.source_no), leg)
         if kept.row.billing_item_id != item.billing_item_id:
             yield _finding(
                 view, "duplicate-billing", ("billing_item", item.billing_item_id),
                 f"item {kept.row.billing_item_id} already bills {item.kind} {item.source_no}",
-                [evidence_of("billing_item", leg.register), evidence_of("billing_item", kept.register)],
+                [("billing_item", leg), ("billing_item", kept)],
                 direction="long", amounts=Amounts(0, item.amount_minor, item.currency),
             )._replace(statement_id=item.statement_id)  # fmt: skip
 
@@ -215,31 +217,32 @@ def lines_against_items(view: OrderView) -> Iterator[Finding]:
     for leg in view.lines:
         line: PayoutItem = leg.row
         entity = ("payout_item", line.payout_item_id)
-        here = evidence_of("payout_item", leg.register)
+        here = ("payout_item", leg)
         paid = Amounts(0, line.amount_minor, line.currency)
-        kept = first.setdefault(line.billing_item_id, leg)
+        kept: Leg = first.setdefault(line.billing_item_id, leg)
         item_leg = view.item_by_id.get(line.billing_item_id)
-        if kept.row.payout_item_id != line.payout_item_id:
+        duplicate = kept.row.payout_item_id != line.payout_item_id
+        if duplicate:
             yield _finding(
                 view, "duplicate-payout", entity,
                 f"line {kept.row.payout_item_id} already pays billing item {line.billing_item_id}",
-                [here, evidence_of("payout_item", kept.register)], direction="long", amounts=paid,
+                [here, ("payout_item", kept)], direction="long", amounts=paid,
             )  # fmt: skip
         elif item_leg is None:
             yield _finding(
                 view, "orphan-payout", entity, f"billing item {line.billing_item_id} does not exist", [here],
-                due_us=leg.register.commit_us + view.tolerances.grace_us, direction="long", amounts=paid,
+                due_us=leg.commit_us + view.tolerances.grace_us, direction="long", amounts=paid,
             )  # fmt: skip
-        elif item_leg.row.currency != line.currency:
+        if item_leg is not None and item_leg.row.currency != line.currency:
             yield _finding(
                 view, "currency-mismatch", entity,
                 f"the line pays {line.currency}, its item is in {item_leg.row.currency}",
-                [here, evidence_of("billing_item", item_leg.register)], amounts=Amounts(None, None, item_leg.row.currency),
+                [here, ("billing_item", item_leg)], amounts=Amounts(None, None, item_leg.row.currency),
             )  # fmt: skip
-        elif item_leg.row.amount_minor != line.amount_minor:
+        elif item_leg is not None and not duplicate and item_leg.row.amount_minor != line.amount_minor:
             yield _finding(
                 view, "wrong-payout-amount", entity, "the line does not pay what its billing item says",
-                [here, evidence_of("billing_item", item_leg.register)],
+                [here, ("billing_item", item_leg)],
                 amounts=Amounts(item_leg.row.amount_minor, line.amount_minor, line.currency),
             )._replace(statement_id=item_leg.row.statement_id)  # fmt: skip
 
@@ -251,7 +254,7 @@ def items_without_line(view: OrderView) -> Iterator[Finding]:
         if item.status == "paid" and all(line.row.billing_item_id != item.billing_item_id for line in view.lines):
             yield _finding(
                 view, "missing-payout", ("billing_item", item.billing_item_id),
-                "the item is paid but no payout line names it", [evidence_of("billing_item", leg.register)],
+                "the item is paid but no payout line names it", [("billing_item", leg)],
                 due_us=item.updated_us + view.tolerances.grace_us, direction="short",
                 amounts=Amounts(item.amount_minor, 0, item.currency),
             )._replace(statement_id=item.statement_id)  # fmt: skip
@@ -270,7 +273,7 @@ def repaired_items(view: OrderView) -> Iterator[Finding]:
         assert isinstance(mark.old, int)
         yield _finding(
             view, "silent-repair", ("billing_item", mark.primary_key), "the item's amount changed after it was paid",
-            [evidence_of("billing_item", register), evidence_of("billing_item", mark)],
+            [("billing_item", register), ("billing_item", mark)],
             amounts=Amounts(mark.old, register.row.amount_minor, register.row.currency),
         )._replace(statement_id=register.row.statement_id)  # fmt: skip
 
@@ -285,7 +288,7 @@ def illegal_transitions(view: OrderView) -> Iterator[Finding]:
         kind = "order" if table == "orders" else table
         yield _finding(
             view, "illegal-transition", (kind, identifier), f"{mark.old} -> {mark.new} is no allowed step",
-            [evidence_of(table, mark)],
+            [(table, mark)],
         )  # fmt: skip
 
 
@@ -297,14 +300,14 @@ def stuck_rows(view: OrderView) -> Iterator[Finding]:
         if limit is not None:
             yield _finding(
                 view, "stuck", ("order", view.order.order_id), f"still {view.order.status}",
-                [evidence_of("orders", view.register)], due_us=view.register.commit_us + limit,
+                [("orders", view.register)], due_us=view.register.commit_us + limit,
             )  # fmt: skip
     for leg in view.items:
         limit = limits.get(("billing_item", leg.row.status))
         if limit is not None:
             yield _finding(
                 view, "stuck", ("billing_item", leg.row.billing_item_id), f"still {leg.row.status}",
-                [evidence_of("billing_item", leg.register)], due_us=leg.register.commit_us + limit,
+                [("billing_item", leg)], due_us=leg.commit_us + limit,
             )  # fmt: skip
 
 
@@ -328,26 +331,28 @@ def duplicate_ids(view: OrderView) -> Iterator[Finding]:
                 sources = ", ".join(sorted(register.source for register in held))
                 yield _finding(
                     view, "duplicate-id", (kind, identifier), f"the id is live in several sources: {sources}",
-                    [evidence_of(table, register) for register in sorted(held)],
+                    [(table, register) for register in sorted(held)],
                 )  # fmt: skip
 
 
-ORDER_RULES: Final[tuple[Callable[[OrderView], Iterator[Finding]], ...]] = (
-    order_against_items,
-    refund_of_order,
-    items_against_order,
-    duplicate_items,
-    lines_against_items,
-    items_without_line,
-    stuck_rows,
-    duplicate_ids,
-)
-_MARK_RULES: Final = (repaired_items, illegal_transitions)
-
-
 def judge_order(view: OrderView) -> list[Finding]:
-    """Every finding about the order, due now or later."""
-    findings = [finding for rule in ORDER_RULES for finding in rule(view)]
-    if view.books.marks:
-        findings += [finding for rule in _MARK_RULES for finding in rule(view)]
-    return findings
+    """Every finding about the order, due now or later; rules that cannot apply are not asked."""
+    books, order = view.books, view.order
+    rules: list[Rule] = []
+    if order is not None:
+        rules.append(order_against_items)
+        if order.status in REFUNDED:
+            rules.append(refund_of_order)
+    if view.items:
+        rules += (items_against_order, items_without_line)
+        if len(view.items) > 1:
+            rules.append(duplicate_items)
+    if view.lines:
+        rules.append(lines_against_items)
+    if view.tolerances.limits_us:
+        rules.append(stuck_rows)
+    if len(books.orders) > 1 or len(books.items) > 1 or len(books.lines) > 1:
+        rules.append(duplicate_ids)
+    if books.marks:
+        rules += (repaired_items, illegal_transitions)
+    return [finding for rule in rules for finding in rule(view)]

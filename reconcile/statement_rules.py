@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from reconcile.finding import NO_AMOUNTS, Amounts, Direction, Evidence, Finding, evidence_of, id_order
+from reconcile.finding import NO_AMOUNTS, Amounts, Direction, Finding, evidence_of, id_order
 from reconcile.order_rules import Tolerances
 from trueup.model.registers import Mark, Register, StatementBooks
 from trueup.model.tables import Id, Payout, Statement
@@ -78,7 +78,7 @@ def _finding(
     rule: str,
     entity: tuple[str, Id],
     detail: str,
-    evidence: list[Evidence],
+    evidence: Sequence[tuple[str, Register[Any] | Mark]],
     *,
     due_us: int | None = None,
     direction: Direction = "",
@@ -89,7 +89,8 @@ def _finding(
         shop = view.payouts[0].row.shop_id
     return Finding(
         rule, entity[0], entity[1], view.books.newest_us if due_us is None else due_us, direction,
-        *amounts, shop, view.books.statement_id, detail, tuple(evidence),
+        *amounts, shop, view.books.statement_id, detail,
+        tuple(evidence_of(table, register) for table, register in evidence),
     )  # fmt: skip
 
 
@@ -98,7 +99,11 @@ def statement_against_total(view: StatementView) -> Iterator[Finding]:
     statement, register = view.statement, view.register
     if statement is None or register is None:
         if view.item_count:
-            newest = max(item.created_us for partial in view.books.partials.values() for item in partial.latest)
+            # A partial forgets its newest items when all of them go, while older ones stay.
+            newest = max(
+                (item.created_us for partial in view.books.partials.values() for item in partial.latest),
+                default=view.books.newest_us,
+            )
             currency, total = min(view.totals.items())
             yield _finding(
                 view, "orphan-statement", ("statement", view.books.statement_id),
@@ -115,7 +120,7 @@ def statement_against_total(view: StatementView) -> Iterator[Finding]:
         f"the statement says {statement.item_count} items, its items are {view.item_count}"
         if view.item_count != statement.item_count
         else "the statement's amount is not the sum of its items",
-        [evidence_of("statement", register)],
+        [("statement", register)],
         amounts=Amounts(running.amount_minor, statement.amount_minor, statement.currency),
     )  # fmt: skip
 
@@ -131,7 +136,7 @@ def late_items(view: StatementView) -> Iterator[Finding]:
                 break
             yield _finding(
                 view, "late-item", ("billing_item", item.billing_item_id),
-                "the item was billed after its statement had closed", [evidence_of("statement", register)],
+                "the item was billed after its statement had closed", [("statement", register)],
                 direction="long", amounts=Amounts(0, item.amount_minor, item.currency),
             )  # fmt: skip
 
@@ -142,7 +147,7 @@ def payout_totals(view: StatementView) -> Iterator[Finding]:
         payout = register.row
         assert payout is not None
         lines = line_total(view.books, payout.payout_id, payout.currency)
-        evidence = [evidence_of("payout", register)]
+        evidence: list[tuple[str, Register[Any] | Mark]] = [("payout", register)]
         expected, detail = lines.amount_minor, f"the payout's {lines.count} lines do not add up to its amount"
         if lines.amount_minor == payout.amount_minor:
             if view.statement is None or view.register is None:
@@ -156,7 +161,7 @@ def payout_totals(view: StatementView) -> Iterator[Finding]:
                 if same_currency
                 else f"the payout is in {payout.currency}, its statement in {view.statement.currency}"
             )
-            evidence.append(evidence_of("statement", view.register))
+            evidence.append(("statement", view.register))
         yield _finding(
             view, "wrong-payout-total", ("payout", payout.payout_id), detail, evidence,
             amounts=Amounts(expected, payout.amount_minor, payout.currency),
@@ -179,7 +184,7 @@ def payout_status(view: StatementView) -> Iterator[Finding]:
             yield _finding(
                 view, "status-mismatch", ("payout", payout.payout_id),
                 f"the payout is paid but {waiting} items of its statement are not",
-                [evidence_of("payout", register)], due_us=payout.updated_us + view.tolerances.grace_us,
+                [("payout", register)], due_us=payout.updated_us + view.tolerances.grace_us,
             )._replace(shop_id=payout.shop_id)  # fmt: skip
 
 
@@ -192,7 +197,7 @@ def illegal_transitions(view: StatementView) -> Iterator[Finding]:
     for (table, identifier), mark in earliest.items():
         yield _finding(
             view, "illegal-transition", (table, identifier), f"{mark.old} -> {mark.new} is no allowed step",
-            [evidence_of(table, mark)],
+            [(table, mark)],
         )  # fmt: skip
 
 
@@ -206,7 +211,7 @@ def stuck_rows(view: StatementView) -> Iterator[Finding]:
         limit = view.tolerances.limits_us.get((table, status))
         if limit is not None:
             yield _finding(
-                view, "stuck", (table, identifier), f"still {status}", [evidence_of(table, register)],
+                view, "stuck", (table, identifier), f"still {status}", [(table, register)],
                 due_us=register.commit_us + limit,
             )  # fmt: skip
 
@@ -227,7 +232,7 @@ def duplicate_ids(view: StatementView) -> Iterator[Finding]:
                 sources = ", ".join(sorted(register.source for register in held))
                 yield _finding(
                     view, "duplicate-id", (table, identifier), f"the id is live in several sources: {sources}",
-                    [evidence_of(table, register) for register in sorted(held)],
+                    [(table, register) for register in sorted(held)],
                 )  # fmt: skip
 
 

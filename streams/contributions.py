@@ -99,9 +99,13 @@ def changed_by_key(
 
     Equal contributions (one row that two sources hold alike) count as often as they occur.
     """
+    result: dict[TotalKey, tuple[list[Contribution], list[Contribution]]] = {}
+    if not old:
+        for contribution in new:
+            result.setdefault(total_key(contribution), ([], []))[1].append(contribution)
+        return result
     difference = Counter(new)
     difference.subtract(old)
-    result: dict[TotalKey, tuple[list[Contribution], list[Contribution]]] = {}
     for contribution, times in difference.items():
         if times:
             gone, come = result.setdefault(total_key(contribution), ([], []))
@@ -110,18 +114,22 @@ def changed_by_key(
 
 
 class PartialSum:
-    """A partial while it is being changed."""
+    """A partial that is being kept up; `version` is that of its last change."""
 
-    __slots__ = ("items", "latest", "lines", "newest_us")
+    __slots__ = ("items", "latest", "lines", "newest_us", "version")
 
     def __init__(self, partial: Partial = NO_PARTIAL) -> None:
+        self.version = partial.version
         self.items = dict(partial.items)
         self.lines = dict(partial.lines)
         self.latest = list(partial.latest)
         self.newest_us = partial.newest_us
 
-    def apply(self, gone: Iterable[Contribution], come: Iterable[Contribution], newest_us: int) -> None:
+    def apply(
+        self, gone: Iterable[Contribution], come: Iterable[Contribution], newest_us: int, version: PartialVersion
+    ) -> None:
         """Take contributions away and add others; entries whose count is zero disappear."""
+        self.version = version
         for contribution in gone:
             self._add(contribution, -1)
             if contribution.payout_id is None and (item := _latest_item(contribution)) in self.latest:
@@ -156,9 +164,9 @@ class PartialSum:
             self.latest.sort(key=_recency, reverse=True)
             del self.latest[LATEST_MAX:]
 
-    def frozen(self, version: PartialVersion) -> Partial:
-        """The partial as it is now, under a version."""
-        return Partial(version, dict(self.items), dict(self.lines), tuple(self.latest), self.newest_us)
+    def frozen(self) -> Partial:
+        """The partial as it is now."""
+        return Partial(self.version, dict(self.items), dict(self.lines), tuple(self.latest), self.newest_us)
 
 
 def _latest_item(contribution: Contribution) -> LatestItem:

@@ -10,14 +10,17 @@ from typing import Any, Final, cast
 
 import faust
 import structlog
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
 from faust.app.base import BootStrategy
 from mode.supervisors import CrashingSupervisor
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
 from yarl import URL
 
 from streams.batch import Batch, Stage, TopicPartition
 from streams.durable import OffsetLedger
 from streams.transport import BatchConsumer, BatchTransport, Handler, Limits, OpenFlow, PartitionOwner, Plan
-from trueup.model.errors import TrueupError
+from trueup.model.errors import TrueupError, UnavailableError
 from trueup.settings import Settings
 
 log = structlog.get_logger()
@@ -25,6 +28,9 @@ log = structlog.get_logger()
 # Beyond the time that draining may take: closing connections, leaving the group.
 STOP_EXTRA_SECONDS: Final = 15.0
 REQUEST_TIMEOUT_SECONDS: Final = 40.0
+BROKER_WAIT_SECONDS_MAX: Final = 20.0
+# A topic that is made after the worker started is noticed within this time.
+METADATA_AGE_MS_MAX: Final = 20_000
 
 
 class _BatchSchema(faust.Schema[Any, Batch]):
@@ -111,6 +117,7 @@ def create_app(
         topic_disable_leader=True,
         topic_partitions=settings.kafka.partitions,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_AGE_MS_MAX,
         consumer_max_fetch_size=limits.partition_fetch_bytes_max,
         broker_client_id="trueup",
         broker_commit_interval=limits.commit_interval_seconds,
@@ -154,7 +161,7 @@ async def _serve(app: StreamApp) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    starting = loop.create_task(app.start())
+    starting = loop.create_task(_start(app))
     stopping = loop.create_task(stop.wait())
     # An error of ours sets `failed`; one within Faust crashes the application.
     failing = {loop.create_task(app.batch_consumer.failed.wait()), loop.create_task(app.wait_until_stopped())}
@@ -171,6 +178,26 @@ async def _serve(app: StreamApp) -> int:
     if failure is not None:
         _report(failure)
     return 0 if stopped and failure is None else 1
+
+
+async def _start(app: StreamApp) -> None:
+    """Wait for a broker, then start: without one, Faust's consumer thread would die with three tracebacks."""
+    servers = ",".join(f"{url.host}:{url.port}" for url in app.transport.url)
+    async for attempt in AsyncRetrying(
+        stop=stop_after_delay(BROKER_WAIT_SECONDS_MAX), wait=wait_exponential(0.2, max=3.0), reraise=True,
+        retry=retry_if_exception_type(UnavailableError),
+    ):  # fmt: skip
+        with attempt:
+            client = AIOKafkaClient(bootstrap_servers=servers, client_id="trueup")
+            try:
+                await client.bootstrap()
+            except KafkaConnectionError as error:
+                raise UnavailableError(
+                    "no Kafka broker answers", where=servers, remedy="start it, or set `kafka.bootstrap`"
+                ) from error
+            finally:
+                await client.close()
+    await app.start()
 
 
 async def _stop(app: StreamApp) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
+from cdc.polling import poll_batch
 from streams.watermark import Heartbeat, decode_heartbeat
 from trueup.model.errors import InvalidRecord
 
@@ -49,12 +50,8 @@ class HeartbeatReader(threading.Thread):
         consumer.assign([TopicPartition(HEARTBEAT_TOPIC, 0, OFFSET_BEGINNING)])
         try:
             while not self._stopping.is_set():
-                first = consumer.poll(POLL_SECONDS)
-                if first is None:
-                    continue
-                messages = [first, *consumer.consume(BATCH_MAX, 0)]
                 heartbeats = []
-                for message in messages:
+                for message in poll_batch(consumer, BATCH_MAX, POLL_SECONDS):
                     if message.error() is not None:
                         _log.debug("heartbeats_interrupted", error=str(message.error()))
                         continue

@@ -156,9 +156,15 @@ def decode_partials_topic(value: bytes | None) -> PartialMessage | dict[int, int
         if isinstance(decoded, dict):
             return {int(partition): int(mark) for partition, mark in decoded["watermarks"].items()}
         statement_id, payout_id, partition, partial = decoded
+        if not (_is_id(statement_id) and _is_id(payout_id) and type(partition) is int):
+            raise ValueError("an id or the partition is of another type")
         return PartialMessage(statement_id, payout_id, partition, decode_partial(partial))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidRecord("malformed-partial", f"not a partial total: {error}") from None
+
+
+def _is_id(value: object) -> bool:
+    return value is None or type(value) in {int, str}
 
 
 def totals_message(

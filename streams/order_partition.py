@@ -16,7 +16,7 @@ from reconcile.lifecycle import settle
 from reconcile.order_rules import Tolerances, judge_order, view_order
 from streams.batch import Record
 from streams.codec import dumps, loads
-from streams.contributions import NO_PARTIAL, Contribution, PartialSum, TotalKey, changed_by_key, contributions_of
+from streams.contributions import Contribution, PartialSum, TotalKey, changed_by_key, contributions_of
 from streams.merge import merge
 from streams.messages import PARTIALS_TOPIC, CaseStep, encode_partial_message
 from streams.order_state import OrderState, decode_order_state, month_of
@@ -27,7 +27,7 @@ from streams.store import PARTIAL, Meta, PartitionStore
 from streams.wide_rows import order_wide_row, statement_partial_row
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
-from trueup.model.registers import Partial
+from trueup.model.registers import PartialVersion
 from trueup.model.tables import Id
 
 PARTIALS_KEPT_MAX: Final = 20_000
@@ -54,7 +54,7 @@ class OrderPartition(EntityPartition[OrderState]):
         self._tolerances = tolerances
         self._output = output
         self._partition_count = partition_count
-        self._partials: dict[TotalKey, Partial] = {}
+        self._partials: dict[TotalKey, PartialSum] = {}
         self._dirty_partials: set[TotalKey] = set()
         self._unpublished: set[TotalKey] = set()
         self._held_back: dict[Id, int] = {}
@@ -152,32 +152,32 @@ class OrderPartition(EntityPartition[OrderState]):
                     self._output.case_changed(self.number, CaseStep(case, identifier, state.month_days or 0), version)
             contributed = contributions_of(books)
             if contributed != state.contributed:
-                self._contribute(state, contributed)
+                self._contribute(state, contributed, version)
             state.judged = True
             self.schedule(identifier, state, next_due_us)
             self.touch(identifier, state)
 
-    def _contribute(self, state: OrderState, contributed: list[Contribution]) -> None:
+    def _contribute(self, state: OrderState, contributed: list[Contribution], version: PartialVersion) -> None:
         for key, (gone, come) in changed_by_key(state.contributed, contributed).items():
-            total = PartialSum(self._partial(key))
-            total.apply(gone, come, state.books.newest_us)
-            self._partials[key] = total.frozen(self.partial_version())
+            self._partial(key).apply(gone, come, state.books.newest_us, version)
             self._dirty_partials.add(key)
             self._unpublished.add(key)
         state.contributed = contributed
 
-    def _partial(self, key: TotalKey) -> Partial:
+    def _partial(self, key: TotalKey) -> PartialSum:
         held = self._partials.get(key)
         if held is None:
             value = self.side_value(PARTIAL + orjson.dumps(key))
-            held = NO_PARTIAL if value is None else decode_partial(loads(value))
+            held = PartialSum() if value is None else PartialSum(decode_partial(loads(value)))
             self._partials[key] = held
         return held
 
     def _publish_partials(self) -> None:
         for key in self._unpublished:
             statement_id, payout_id = key
-            message_key, value = encode_partial_message(statement_id, payout_id, self.number, self._partials[key])
+            message_key, value = encode_partial_message(
+                statement_id, payout_id, self.number, self._partials[key].frozen()
+            )
             if statement_id is not None:
                 self._output.send(PARTIALS_TOPIC, message_key, value)
                 continue
@@ -188,14 +188,15 @@ class OrderPartition(EntityPartition[OrderState]):
     def close_window(self) -> Snapshot:
         """Hand over the window: wide rows to the output, states and partials to the caller."""
         version = self.next_version()
-        for state in self.dirty().values():
-            self._output.add_row("order_wide", order_wide_row(state, self.number, version))
+        encoded = {identifier: state.encode() for identifier, state in self.dirty().items()}
+        for identifier, state in self.dirty().items():
+            self._output.add_row("order_wide", order_wide_row(state, encoded[identifier], self.number, version))
         for key in self._dirty_partials:
-            partial = self._partials[key]
+            partial = self._partials[key].frozen()
             self.put_side(PARTIAL + orjson.dumps(key), dumps(encode_partial(partial)))
             if key[0] is not None:
                 self._output.add_row("statement_partial", statement_partial_row(key[0], self.number, version, partial))
         self._dirty_partials.clear()
         if len(self._partials) > PARTIALS_KEPT_MAX:
             self._partials.clear()
-        return self.snapshot()
+        return self.snapshot(encoded)

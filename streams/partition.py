@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import orjson
@@ -164,13 +164,16 @@ class EntityPartition(Generic[StateT]):
             or self.watermark_us - self._last_snapshot_watermark_us >= WATERMARK_WRITTEN_EVERY_US
         )
 
-    def snapshot(self) -> Snapshot:
-        """Freeze the window: encoded states, deadlines that moved, and the meta record; a new window begins."""
+    def snapshot(self, encoded: Mapping[Id, bytes]) -> Snapshot:
+        """Freeze the window: encoded states, deadlines that moved, and the meta record; a new window begins.
+
+        `encoded` has every dirty state.
+        """
         puts = list(self._side.items())
         deletes: list[bytes] = []
         for identifier, state in self._dirty.items():
             identity = orjson.dumps(identifier)
-            puts.append((ENTITY + identity, state.encode()))
+            puts.append((ENTITY + identity, encoded[identifier]))
             if state.stored_due_us != state.due_us:
                 if state.stored_due_us is not None:
                     deletes.append(deadline_key(state.stored_due_us, identity))

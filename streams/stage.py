@@ -27,6 +27,9 @@ RETRY_SECONDS_MAX: Final = 10.0
 DRAIN_SECONDS: Final = 30.0
 """How long one attempt waits for Kafka to acknowledge a window's messages."""
 
+WINDOW_SECONDS_MAX: Final = 5.0
+"""A window that takes longer to become durable means that a service does not answer, or is too slow."""
+
 _log = structlog.get_logger()
 
 
@@ -90,7 +93,8 @@ class StageRunner:
         self.partitions: dict[int, StagePartition] = {}
         self.windows = 0
         self.last_error = ""
-        self.ready = True
+        self._answered = True
+        self._window_began: float | None = None
         self._output = output
         self._clock = clock
         self._open_partition = open_partition
@@ -104,6 +108,14 @@ class StageRunner:
         self._writing: asyncio.Task[None] | None = None
         self._window_lock = asyncio.Lock()
         self._changes_at_window = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether windows become durable: not while a service refuses one, or says nothing for too long."""
+        if self._window_began is None:
+            return True
+        waited_seconds = asyncio.get_running_loop().time() - self._window_began
+        return self._answered and waited_seconds < WINDOW_SECONDS_MAX
 
     async def handle(self, batch: Batch) -> None:
         """Process one micro-batch; waits for the window under way when too much is held in memory."""
@@ -182,6 +194,7 @@ class StageRunner:
                     partition.store.close()
 
     async def _make_durable(self, snapshots: list[tuple[StagePartition, Snapshot]], tables: Mapping[str, Any]) -> None:
+        self._answered, self._window_began = True, asyncio.get_running_loop().time()
         await self._until_available("delivery to Kafka", lambda: asyncio.to_thread(self._drain, DRAIN_SECONDS))
         if tables:
             await self._until_available("insert into ClickHouse", lambda: self._writer.insert(tables))
@@ -196,6 +209,7 @@ class StageRunner:
         )
         for partition, _ in snapshots:
             partition.window_written()
+        self._window_began = None
         self.windows += 1
 
     async def _until_available(self, what: str, attempt: Callable[[], Awaitable[None]]) -> None:
@@ -205,10 +219,10 @@ class StageRunner:
             try:
                 await attempt()
             except UnavailableError as error:
-                self.ready, self.last_error = False, str(error)
+                self._answered, self.last_error = False, str(error)
                 _log.warning("service_unavailable", stage=self.name, step=what, error=str(error))
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)
             else:
-                self.ready = True
+                self._answered = True
                 return

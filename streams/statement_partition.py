@@ -238,7 +238,9 @@ class StatementPartition(EntityPartition[StatementState]):
     def close_window(self) -> Snapshot:
         """Hand over the window: wide rows to the output, states to the caller."""
         version = self.next_version()
-        for state in self.dirty().values():
+        encoded = {identifier: state.encode() for identifier, state in self.dirty().items()}
+        for identifier, state in self.dirty().items():
             view = view_statement(state.books, self._tolerances)
-            self._output.add_row("statement_wide", statement_wide_row(state, view, self.number, version))
-        return self.snapshot()
+            row = statement_wide_row(state, encoded[identifier], view, self.number, version)
+            self._output.add_row("statement_wide", row)
+        return self.snapshot(encoded)

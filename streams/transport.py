@@ -71,7 +71,7 @@ class Limits:
     open_seconds_max: float = 900.0
     drain_seconds_max: float = 45.0
     rebalance_seconds_max: float = 60.0
-    session_seconds_max: float = 15.0
+    session_seconds_max: float = 10.0
     commit_interval_seconds: float = 1.0
     partition_fetch_bytes_max: int = 1024 * 1024
 
@@ -83,10 +83,6 @@ class Plan:
     stages: tuple[Stage, ...]
     owner: PartitionOwner
     limits: Limits
-
-
-class HandlerError(Exception):
-    """A handler failed; its batch is not durable. The cause is chained."""
 
 
 class _Lane:
@@ -158,9 +154,8 @@ class BatchConsumer(Consumer):
                 raise AssertionError(f"batch {batch.number} of {batch.stage} came as number {lane.begun}")
             await handler(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the worker
-            failure = HandlerError(f"the handler of {batch.stage} failed on batch {batch.number}")
-            failure.__cause__ = error
-            self._fail(failure)
+            error.add_note(f"in the handler of {batch.stage}, on batch {batch.number}: it is not durable")
+            self.fail(error)
         finally:
             self._running -= 1
             if not self._running:
@@ -183,7 +178,7 @@ class BatchConsumer(Consumer):
             await self._cancel_tasks()
             if self.app.crashed:
                 # Something within Faust failed, and took the consumer's thread with it.
-                self._fail(self.app.crash_reason or RuntimeError("Faust crashed"))
+                self.fail(self.app.crash_reason or RuntimeError("Faust crashed"))
                 return
             try:
                 async with asyncio.timeout(self._plan.limits.drain_seconds_max):
@@ -194,7 +189,7 @@ class BatchConsumer(Consumer):
                         await self._plan.owner.on_partitions_revoked(lease.partitions)
                     await self.commit()
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends the worker
-                self._fail(error)
+                self.fail(error)
             self.ledger.close()
             self._opened = False
 
@@ -280,7 +275,7 @@ class BatchConsumer(Consumer):
             try:
                 await coroutine
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends the worker
-                self._fail(error)
+                self.fail(error)
 
         self._lease_tasks.append(asyncio.get_running_loop().create_task(guarded()))
 
@@ -290,8 +285,8 @@ class BatchConsumer(Consumer):
             task.cancel()
             await asyncio.wait([task])
 
-    def _fail(self, error: BaseException) -> None:
-        """Read no further, and let whoever runs the worker know. The first error counts.
+    def fail(self, error: BaseException) -> None:
+        """Read no further, and end the worker in good order; for errors of the owner's tasks too. The first counts.
 
         Not Service.crash: it stops the consumer's thread at once, which must still commit what is durable.
         """

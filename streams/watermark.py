@@ -31,8 +31,9 @@ def decode_heartbeat(value: bytes | None) -> Heartbeat:
     """Errors: InvalidRecord `malformed-heartbeat`."""
     try:
         fields = orjson.loads(value or b"null")
-        return Heartbeat(str(fields["source"]), int(fields["ts_us"]), dict(fields["positions"]))
-    except (ValueError, TypeError, KeyError) as error:
+        positions = {str(topic): [int(end) for end in ends] for topic, ends in fields["positions"].items()}
+        return Heartbeat(str(fields["source"]), int(fields["ts_us"]), positions)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InvalidRecord("malformed-heartbeat", f"not a heartbeat: {error}") from None
 
 
@@ -49,7 +50,8 @@ class SourceClock:
             return
         kept.append(heartbeat)
         if len(kept) > HEARTBEATS_KEPT_MAX:
-            thinned = deque(list(kept)[1::2])
+            # Both ends stay: the newest is how far the source is, the oldest what a slow partition has reached.
+            thinned = deque(list(kept)[::2])
             self._kept[heartbeat.source] = thinned
 
     def watermark_us(self, partition: int, topics: Sequence[str], ends: Mapping[str, int]) -> int:

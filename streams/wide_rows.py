@@ -21,8 +21,8 @@ def live_order(books: OrderBooks) -> Order | None:
     return min(live, key=lambda held: held.source).row if live else None
 
 
-def order_wide_row(state: OrderState, partition: int, version: int) -> tuple[object, ...]:
-    """One row of `order_wide`."""
+def order_wide_row(state: OrderState, encoded: bytes, partition: int, version: int) -> tuple[object, ...]:
+    """One row of `order_wide`; `encoded` is the encoded state."""
     books = state.books
     order = live_order(books)
     items = [held.row for held in books.items.values() if not held.deleted and held.row is not None]
@@ -55,7 +55,7 @@ def order_wide_row(state: OrderState, partition: int, version: int) -> tuple[obj
         [one.amount_minor for one in contributed],
         [one.created_us for one in contributed],
         [literal(one.item_id) for one in contributed],
-        state.encode().decode(),
+        encoded.decode(),
     )  # fmt: skip
 
 
@@ -70,8 +70,10 @@ def _verdict(*, judged: bool, open_rules: list[str], due_us: int | None) -> str:
     return "matched" if judged and due_us is None else "pending"
 
 
-def statement_wide_row(state: StatementState, view: StatementView, partition: int, version: int) -> tuple[object, ...]:
-    """One row of `statement_wide`."""
+def statement_wide_row(
+    state: StatementState, encoded: bytes, view: StatementView, partition: int, version: int
+) -> tuple[object, ...]:
+    """One row of `statement_wide`; `encoded` is the encoded state."""
     books, statement = state.books, view.statement
     totals = sorted(view.totals.items())
     currency = statement.currency if statement else totals[0][0] if totals else ""
@@ -101,7 +103,7 @@ def statement_wide_row(state: StatementState, view: StatementView, partition: in
         len(payouts), scaled(paid, currency) if paid else 0,
         sum(total.count for _, total in lines), scaled(line_amount, currency) if line_amount else 0,
         _verdict(judged=state.judged, open_rules=open_rules, due_us=state.due_us), open_rules, state.due_us,
-        books.newest_us, state.encode().decode(),
+        books.newest_us, encoded.decode(),
     )  # fmt: skip
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.partition_bench import Bench, LogRecord, PartitionT, records_of
-from tests.source_log import FAR_US, SECOND_US, SOURCE, START_US, Event, SourceLog
+from streams.messages import PARTIALS_TOPIC, encode_partial_message, encode_watermarks
+from streams.statement_partition import StatementPartition
+from tests.partition_bench import Bench, LogRecord, Message, PartitionT, records_of
+from tests.source_log import FAR_US, SECOND_US, SOURCE, START_US, SourceLog
+from trueup.model.registers import ItemTotal, LatestItem, LineTotal, Partial, PartialVersion
+from trueup.model.tables import TABLES, Id
 
 SOURCES = st.sampled_from((SOURCE, SOURCE, SOURCE, "site-b"))
 AMOUNTS = st.sampled_from(("8.00", "8.00", "10", "1.00", "0", "-8", "9.00", "99999999999999999999999999999999.00"))
@@ -68,6 +72,9 @@ FIELDS: dict[str, tuple[str, st.SearchStrategy[Any], dict[str, st.SearchStrategy
 }  # fmt: skip
 """Table → primary key, its values, and the fields that vary (most of them in most rows as by default)."""
 
+PARTIAL_PARTITIONS = 2
+LAST_MARKER = encode_watermarks(dict.fromkeys(range(PARTIAL_PARTITIONS), FAR_US))
+
 Step = tuple[str, str, str, dict[str, Any]]
 """(what, table, source, fields)."""
 
@@ -99,6 +106,43 @@ def happened(what: list[Step]) -> SourceLog:
     return log
 
 
+WITHOUT_CRASH = ("advance", "close", "finish")
+ANY = (*WITHOUT_CRASH, "crash")
+STATEMENT_OF_ITEM: dict[Id, Id] = {1: 1, 2: 1, 3: 2, 10: 2, "i": "s"}
+PAYOUT_OF_ITEM: dict[Id, Id] = {1: 1, 2: 1, 3: 2, 10: 2, "i": "p"}
+STATEMENT_OF_PAYOUT: dict[Id, Id] = {1: 1, 2: 2, "p": "s"}
+
+
+def happened_plainly(what: list[Step]) -> SourceLog:
+    """The same in one source where rows keep the keys they were made with, and no id is used twice.
+
+    A payout pays one statement, and its lines name items of that statement, or none.
+    """
+    log = SourceLog()
+    gone: set[tuple[str, Id]] = set()
+    for action, name, _source, fields in what:
+        if action == "tick":
+            log.tick()
+            continue
+        table = TABLES[name]
+        key: Id = fields.get(table.primary_key, 1)
+        known = (SOURCE, name, key) in log.rows
+        if action == "delete":
+            gone.update({(name, key)} if known else ())
+            log.delete(name, key)
+        elif (name, key) not in gone:
+            kept = {column: value for column, value in fields.items() if not known or column != table.topic_key}
+            if name == "billing_item":
+                kept["statement_id"] = STATEMENT_OF_ITEM[key]
+            elif name == "payout":
+                kept["statement_id"] = STATEMENT_OF_PAYOUT[key]
+            elif name == "payout_item":
+                item: Id = kept.get("billing_item_id", log.rows[SOURCE, name, key]["billing_item_id"] if known else 1)
+                kept["payout_id"] = PAYOUT_OF_ITEM[item]
+            log.put(name, **(kept | {table.primary_key: key}))
+    return log
+
+
 class Reading:
     """How a log is read: its order of arrival, and what happens between batches.
 
@@ -108,13 +152,13 @@ class Reading:
     def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
         self._draw = draw
 
-    def arrival(self, events: list[Event]) -> list[Event]:
-        """Any order, some events again."""
-        again = self._draw(st.lists(st.sampled_from(events), max_size=4)) if events else []
-        return list(self._draw(st.permutations(events + again)))
+    def arrival(self, messages: list[Message]) -> list[Message]:
+        """Any order, some messages again."""
+        again = self._draw(st.lists(st.sampled_from(messages), max_size=4)) if messages else []
+        return list(self._draw(st.permutations(messages + again)))
 
-    def run(self, bench: Bench[PartitionT], records: list[LogRecord]) -> None:
-        """Read all of the log, with windows, watermarks and crashes anywhere in between."""
+    def run(self, bench: Bench[PartitionT], records: list[LogRecord], disturbances: tuple[str, ...] = ANY) -> None:
+        """Read all of the log, with windows, watermarks and crashes anywhere in between; then judge the rest."""
         while True:
             ends = bench.partition.ends
             left = [record for record in records if record.offset >= ends.get(record.topic, 0)]
@@ -122,9 +166,9 @@ class Reading:
                 break
             batch = left[: self._draw(st.integers(1, len(left)))]
             bench.partition.process(batch)
-            for action in self._draw(st.lists(st.sampled_from(("advance", "close", "finish", "crash")), max_size=3)):
+            for action in self._draw(st.lists(st.sampled_from(disturbances), max_size=3)):
                 self.disturb(bench, action)
-        bench.settle_all(FAR_US)
+        finish(bench)
 
     def disturb(self, bench: Bench[PartitionT], action: str) -> None:
         """One thing that can happen between two batches."""
@@ -139,7 +183,55 @@ class Reading:
             bench.crash()
 
 
-def straightforward(bench: Bench[PartitionT], events: list[Event]) -> None:
+def straightforward(bench: Bench[PartitionT], messages: list[Message]) -> None:
     """In commit order, in one batch, judged at the end."""
-    bench.partition.process(records_of(events))
+    bench.partition.process(records_of(messages))
+    finish(bench)
+
+
+def finish(bench: Bench[PartitionT]) -> None:
+    """Everything is delivered: the markers of the end come, all is judged and durable."""
+    if isinstance(bench.partition, StatementPartition):
+        bench.partition.process([LogRecord(PARTIALS_TOPIC, 0, bench.partition.ends.get(PARTIALS_TOPIC, 0), LAST_MARKER)])
     bench.settle_all(FAR_US)
+
+
+class PartialSpec(NamedTuple):
+    """One partial as stage 1 would send it; `statement_id` None for stray lines of `payout_id`."""
+
+    statement_id: Id | None
+    payout_id: Id | None
+    partition: int
+    partial: Partial
+
+
+
+
+@st.composite
+def partials(draw: Callable[[st.SearchStrategy[Any]], Any]) -> list[PartialSpec]:
+    """What stage 1 sends, in the order of sending: versions only grow."""
+    specs = []
+    for progress in range(1, draw(st.integers(0, 8)) + 1):
+        statement_id = draw(st.none() | STATEMENT_IDS)
+        partition = draw(st.integers(0, PARTIAL_PARTITIONS - 1))
+        payout_id = draw(PAYOUT_IDS)
+        lines = {}
+        if statement_id is None or draw(st.booleans()):
+            lines = {(payout_id, draw(CURRENCIES)): LineTotal(1, draw(st.sampled_from((800, 8, 8000))))}
+        items = {}
+        latest: tuple[LatestItem, ...] = ()
+        if statement_id is not None and draw(st.booleans()):
+            currency, created_us = draw(CURRENCIES), draw(TIMES)
+            amount = draw(st.sampled_from((800, 8, 8000, 10**36)))
+            items = {(currency, draw(st.sampled_from(("statemented", "paid")))): ItemTotal(1, amount)}
+            latest = (LatestItem(created_us, draw(ITEM_IDS), 1, amount, currency),)
+        version = PartialVersion(progress, START_US)
+        partial = Partial(version, items, lines, latest, draw(TIMES))
+        specs.append(PartialSpec(statement_id, None if statement_id is not None else payout_id, partition, partial))
+    return specs
+
+
+def partial_messages(specs: list[PartialSpec]) -> list[Message]:
+    """The messages on the partials topic, with a marker that lets some be judged early."""
+    early = encode_watermarks(dict.fromkeys(range(PARTIAL_PARTITIONS), START_US + 10 * SECOND_US))
+    return [(PARTIALS_TOPIC, value) for value in (*(encode_partial_message(*spec)[1] for spec in specs), early)]

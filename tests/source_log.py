@@ -89,7 +89,6 @@ class SourceLog:
         self.lsn = 1000
         self.rows: dict[tuple[str, str, Id], Row] = {}
         self.first_us: dict[tuple[str, str, Id, Id], int] = {}
-        self.last_us: dict[tuple[str, str, Id], int] = {}
         self.events: list[Event] = []
         self.history: list[Version] = []
 
@@ -110,7 +109,6 @@ class SourceLog:
         self.lsn += 10
         self.rows[place] = after
         self.first_us.setdefault((*place, after[table.topic_key]), self.now_us)
-        self.last_us[place] = self.now_us
         if before is not None and before[table.topic_key] != after[table.topic_key]:
             self._emit(table, before[table.topic_key], envelope(before, None, "d", self.lsn - 1, self.now_us, source))
             self._emit(table, after[table.topic_key], envelope(None, after, "c", self.lsn, self.now_us, source))
@@ -134,6 +132,11 @@ class SourceLog:
     def live(self, table_name: str) -> list[Row]:
         """The rows of a table over all sources."""
         return [row for (_source, table, _key), row in self.rows.items() if table == table_name]
+
+    def first_commit_us(self, table_name: str, row: Row, source: str = SOURCE) -> int:
+        """When the row was first committed under its present key."""
+        table = TABLES[table_name]
+        return self.first_us[source, table_name, row[table.primary_key], row[table.topic_key]]
 
     def _emit(self, table: Table, key: Id, value: bytes) -> None:
         self.events.append(Event(table, key, value, self.now_us))

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from cdc.delivery import end_offsets
+from cdc.polling import poll_batch
 from cdc.topics import source_topic
 from clickhouse.reader import Reader
 from trueup.embedded.runtime import RuntimeState
@@ -21,7 +22,8 @@ from trueup.settings import Settings
 EVENTS_READ_MAX: Final = 200_000
 """CDC events of one partition that a trace looks through, newest ones."""
 
-POLL_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 2.0
+FETCH_MESSAGES: Final = 5_000
 
 
 def stack_status(settings: Settings, runtime: RuntimeState, reader: Reader) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def _cdc_events(settings: Settings, order_id: str, partition: int) -> list[dict[
             [TopicPartition(topic, partition, max(0, end - EVENTS_READ_MAX)) for topic, end in left.items()]
         )
         while left:
-            messages = consumer.consume(5_000, POLL_SECONDS)
+            messages = poll_batch(consumer, FETCH_MESSAGES, POLL_SECONDS)
             if not messages:
                 break
             for message in messages:

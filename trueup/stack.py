@@ -27,7 +27,7 @@ from trueup.embedded.ports import LOOPBACK, free_port
 from trueup.embedded.postgres import DATABASE, ROLE, Postgres
 from trueup.embedded.readiness import http_answers
 from trueup.embedded.runtime import RuntimeState, read_runtime
-from trueup.embedded.service import Service
+from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import UnavailableError
 from trueup.settings import RuleSettings, Settings, StreamSettings
@@ -46,6 +46,7 @@ class Stack:
         broker: `kafka`, or `memory` where Java cannot be had.
         workers: worker processes to start with.
         rules, streams: settings of these parts; None for the defaults.
+        backoff: how services that died are started again; None for the supervisor's default.
         say: told, in words, what is being started.
     """
 
@@ -58,6 +59,7 @@ class Stack:
         partitions: int = 8,
         rules: RuleSettings | None = None,
         streams: StreamSettings | None = None,
+        backoff: Backoff | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.data_dir = data_dir.resolve()
@@ -77,7 +79,9 @@ class Stack:
         self._rules = rules or Settings().rules
         self._streams = streams or Settings().streams
         self.supervisor = Supervisor(
-            self.data_dir, [], templates={"worker": self._worker_service, "cdc": lambda _: self._cdc_service()}
+            self.data_dir,
+            templates={"worker": self._worker_service, "cdc": lambda _: self._cdc_service()},
+            backoff=backoff,
         )
 
     @property
@@ -142,6 +146,10 @@ class Stack:
         """Start the CDC reader and the workers."""
         self._say(f"starting the CDC reader and {self.workers} workers")
         self.supervisor.add(self._cdc_service())
+        self.start_workers()
+
+    def start_workers(self) -> None:
+        """Start the workers alone."""
         for number in range(1, self.workers + 1):
             self.supervisor.add(self._worker_service(number))
         self.supervisor.wait_ready(READY_SECONDS)

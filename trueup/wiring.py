@@ -59,7 +59,7 @@ class _AppHandle:
 
     async def crash(self, reason: BaseException) -> None:
         """End the process with an error."""
-        await self._app.crash(reason)
+        self._app.batch_consumer.fail(reason)
 
 
 class _Builder:

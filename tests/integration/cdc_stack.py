@@ -28,6 +28,7 @@ from trueup.embedded.postgres import ROLE, Postgres
 from trueup.embedded.service import Backoff
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.change import Change
+from trueup.model.errors import TrueupError
 from trueup.model.tables import TABLES, Table
 from trueup.settings import KafkaSettings, Settings, SourceSettings
 from trueup.upstream.schema import create
@@ -161,7 +162,7 @@ def read_topics(bootstrap: str, topics: tuple[str, ...]) -> list[Message]:
                 if message.error() is not None:
                     places.pop((topic, partition), None)
                     continue
-                headers = {name: bytes(text or b"").decode() for name, text in list(message.headers() or [])}
+                headers = {str(name): _decoded(text) for name, text in list(message.headers() or [])}
                 key, value = bytes(message.key() or b""), bytes(message.value() or b"")
                 found.append(Message(topic, partition, int(message.offset() or 0), key, value, headers))
     finally:
@@ -170,12 +171,16 @@ def read_topics(bootstrap: str, topics: tuple[str, ...]) -> list[Message]:
     return found
 
 
+def _decoded(text: str | bytes | None) -> str:
+    return text.decode() if isinstance(text, bytes) else text or ""
+
+
 class Reader:
     """The reader in a thread of this process."""
 
     def __init__(self, settings: Settings) -> None:
         self.counters = ReaderCounters()
-        self.error: BaseException | None = None
+        self.error: TrueupError | None = None
         self._settings = settings
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reader")
@@ -184,9 +189,8 @@ class Reader:
     def _run(self) -> None:
         try:
             run(self._settings, self._stop, self.counters)
-        except Exception as error:
+        except TrueupError as error:
             self.error = error
-            raise
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         wait_until(lambda: condition() or self.error is not None)

@@ -82,6 +82,7 @@ def test_snapshot_and_stream_equal_the_tables_while_others_write(stack: Stack) -
         reader.catch_up(source)
     assert reader.counters.snapshot_rows > 20_000
     assert reader.counters.sessions == 1
+    assert reader.counters.last_commit_us == max(change.commit_us for _, change in source.changes())
     assert source.mirror() == source.truth()
 
 
@@ -271,11 +272,12 @@ def test_a_source_that_cannot_be_read_says_why(plain: Source, change: dict[str, 
     assert message in str(reader.error)
 
 
-def test_a_role_without_the_rights_is_told_the_statement_that_is_missing(plain: Source) -> None:
-    plain.query("CREATE ROLE reads LOGIN REPLICATION PASSWORD 'x'")
-    plain.query("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reads")
-    plain.query("ALTER TABLE payout REPLICA IDENTITY DEFAULT")
-    source = plain.settings.source.model_copy(update={"user": "reads", "password": SecretStr("x"), "slot": "refused"})
+def test_a_role_without_the_rights_is_told_the_statement_that_is_missing(stack: Stack) -> None:
+    owned = stack.source("unowned")
+    owned.query("CREATE ROLE reads LOGIN REPLICATION PASSWORD 'x'")
+    owned.query("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reads")
+    owned.query("ALTER TABLE payout REPLICA IDENTITY DEFAULT")
+    source = owned.settings.source.model_copy(update={"user": "reads", "password": SecretStr("x"), "slot": "refused"})
 
     def refusal() -> ConfigurationError:
         with connect(source) as connection, pytest.raises(ConfigurationError) as caught:
@@ -283,13 +285,13 @@ def test_a_role_without_the_rights_is_told_the_statement_that_is_missing(plain: 
         return caught.value
 
     assert refusal().remedy == 'let its owner run: ALTER TABLE "public"."payout" REPLICA IDENTITY FULL'
-    plain.query("ALTER TABLE payout REPLICA IDENTITY FULL")
+    owned.query("ALTER TABLE payout REPLICA IDENTITY FULL")
     assert refusal().remedy.startswith('let its owner run: CREATE PUBLICATION "trueup" FOR TABLE "public"."orders", ')
-    plain.query("CREATE PUBLICATION trueup FOR TABLE orders")
+    owned.query("CREATE PUBLICATION trueup FOR TABLE orders")
     assert refusal().remedy.startswith('let its owner run: ALTER PUBLICATION "trueup" ADD TABLE "public"."account", ')
-    with plain.connect() as connection:
-        prepare(connection, plain.settings.source)
+    with owned.connect() as connection:
+        prepare(connection, owned.settings.source)
     with connect(source) as connection:
         prepare(connection, source)
-    published = plain.query("SELECT count(*) FROM pg_publication_tables WHERE pubname = 'trueup'")
+    published = owned.query("SELECT count(*) FROM pg_publication_tables WHERE pubname = 'trueup'")
     assert published == [(len(TABLES),)]

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -24,6 +25,8 @@ from trueup.embedded.service import Backoff
 from trueup.embedded.supervisor import Supervisor
 
 pytestmark = pytest.mark.integration
+
+log = structlog.get_logger()
 
 PARTITIONS = 4
 WAIT_SECONDS = 60.0
@@ -195,7 +198,7 @@ def test_out_of_order_marks_commit_the_highest(scene: Scene) -> None:
 @pytest.mark.slow
 def test_kill_9_loses_nothing_and_counts_nothing_twice(scene: Scene) -> None:
     seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201
+    log.info("to repeat a failure, set this seed", seed=seed)
     chance = random.Random(seed)
     folder = states(scene.folder)
     scene.produce(30_000)
@@ -242,7 +245,7 @@ def assert_read_on_from_what_was_durable(scene: Scene) -> None:
 @pytest.mark.slow
 def test_one_three_one_workers(scene: Scene) -> None:
     folder = states(scene.folder)
-    behaviour = {"state_dir": str(folder), "batch_records_max": 200, "open_seconds": 0.2}
+    behaviour = {"state_dir": str(folder), "batch_records_max": 200, "open_seconds": 1.0}
     workers = [scene.start(**behaviour)]
     scene.produce(5_000)
     assert wait_for(lambda: scene.settled(workers))

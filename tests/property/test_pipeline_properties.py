@@ -12,12 +12,30 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickhouse.columns import to_arrow
 from clickhouse.schema import DEFINITIONS
+from reconcile.statement_rules import line_total, view_statement
 from streams.order_partition import OrderPartition
-from tests.histories import Reading, Step, happened, steps, straightforward
-from tests.partition_bench import Bench, open_cases, order_bench, published_open, records_of
-from tests.source_log import FAR_US
+from streams.statement_partition import StatementPartition
+from tests.histories import (
+    PARTIAL_PARTITIONS,
+    PartialSpec,
+    Reading,
+    Step,
+    happened,
+    partial_messages,
+    partials,
+    steps,
+    straightforward,
+)
+from tests.partition_bench import (
+    TOLERANCES,
+    Bench,
+    messages_of,
+    open_cases,
+    order_bench,
+    records_of,
+    statement_bench,
+)
 
 PLACE_COLUMNS = {"partition", "version", "state"}
 
@@ -75,15 +93,56 @@ ORDER_STEPS = steps("orders", "billing_item", "payout_item")
 
 @given(ORDER_STEPS, st.data())
 def test_orders_end_the_same_however_they_are_read(what: list[Step], data: st.DataObject) -> None:
-    events = happened(what).events
+    messages = messages_of(happened(what).events)
     reading = Reading(data.draw)
     with directory() as path:
         plain = order_bench(path / "plain")
         other = order_bench(path / "other", cache_entities=data.draw(st.sampled_from((1, 1000))))
         try:
-            straightforward(plain, events)
-            reading.run(other, records_of(reading.arrival(events)))
+            straightforward(plain, messages)
+            reading.run(other, records_of(reading.arrival(messages)))
             assert fingerprint(other) == fingerprint(plain)
+        finally:
+            plain.close()
+            other.close()
+
+
+def statement_fingerprint(bench: Bench[StatementPartition]) -> dict[str, Any]:
+    states = bench.states()
+    views = {identifier: view_statement(state.books, TOLERANCES) for identifier, state in states.items()}
+    return {
+        "registers": {
+            identifier: [registers(held) for held in (state.books.statements, state.books.payouts)]
+            for identifier, state in states.items()
+        },
+        "marks": {identifier: [mark[:-2] for mark in state.books.marks] for identifier, state in states.items()},
+        "partials": {identifier: state.books.partials for identifier, state in states.items()},
+        "totals": {identifier: view.totals for identifier, view in views.items()},
+        "lines": {
+            (identifier, payout.primary_key): [
+                line_total(view.books, payout.primary_key, currency) for currency in ("USD", "JPY", "KWD")
+            ]
+            for identifier, view in views.items()
+            for payout in view.payouts
+        },
+        "open": {identifier: open_cases(state.cases.values()) for identifier, state in states.items()},
+        "judged": {identifier: (state.judged, state.due_us) for identifier, state in states.items()},
+    }
+
+
+@given(steps("statement", "payout"), partials(), st.data())
+def test_statements_end_the_same_however_they_are_read(
+    what: list[Step], specs: list[PartialSpec], data: st.DataObject
+) -> None:
+    messages = messages_of(happened(what).events) + partial_messages(specs)
+    reading = Reading(data.draw)
+    with directory() as path:
+        plain = statement_bench(path / "plain", partition_count=PARTIAL_PARTITIONS)
+        other = statement_bench(path / "other", partition_count=PARTIAL_PARTITIONS)
+        try:
+            straightforward(plain, messages)
+            reading.run(other, records_of(reading.arrival(messages)))
+            assert statement_fingerprint(other) == statement_fingerprint(plain)
         finally:
             plain.close()
             other.close()

@@ -28,7 +28,7 @@ from trueup.upstream.plan import WorkloadPlan
 def demo(
     orders: Annotated[int, typer.Option(min=100, help="Orders to trade, bill, settle and pay.")] = 20_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same business and the same faults.")] = 1,
-    rate: Annotated[float | None, typer.Option(min=1, help="Row changes per second at most.")] = None,
+    rate: Annotated[float, typer.Option(min=1, help="Row changes per second that the source commits at most.")] = 5_000,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards, until Ctrl-C.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
     broker: Broker = "kafka",
@@ -44,7 +44,7 @@ def demo(
     console = Console(stderr=True, highlight=False)
     if broker == "memory":
         console.print(LIMITS, style="yellow")
-        rate = min(rate or SOURCE_CHANGES_PER_SECOND_MAX, SOURCE_CHANGES_PER_SECOND_MAX)
+        rate = min(rate, SOURCE_CHANGES_PER_SECOND_MAX)
     with _directory(data_dir) as directory:
         stack = Stack(
             directory, broker=broker, workers=workers, rules=demo_rules(),
@@ -62,7 +62,7 @@ def demo(
     raise typer.Exit(0 if result.card.clean else 1)
 
 
-def _play(stack: Stack, orders: int, seed: int, rate: float | None, console: Console) -> DemoResult:
+def _play(stack: Stack, orders: int, seed: int, rate: float, console: Console) -> DemoResult:
     rules = stack.settings.rules
     plan = WorkloadPlan(orders=orders, seed=seed, faults=True, grace_seconds=rules.grace_seconds, rate_per_second=rate)
     state = DemoState(orders)

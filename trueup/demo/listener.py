@@ -9,6 +9,8 @@ from typing import Final
 import orjson
 from confluent_kafka import Consumer
 
+from cdc.polling import poll_batch
+
 DISCREPANCY_TOPICS: Final = ("discrepancy.one-sided", "discrepancy.wrong-amount", "discrepancy.mismatch")
 POLL_SECONDS: Final = 0.1
 BATCH_MAX: Final = 500
@@ -22,7 +24,7 @@ class Listener(threading.Thread):
         self._servers = bootstrap
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._latencies_ms: list[float] = []
+        self._latencies: list[tuple[int, float]] = []
         self._latest: dict[str, dict[str, object]] = {}
         self.assigned = threading.Event()
 
@@ -31,10 +33,14 @@ class Listener(threading.Thread):
         self._stopping.set()
         self.join(timeout=10)
 
-    def latencies_ms(self) -> list[float]:
-        """Detection latency of every discrepancy that was opened or reopened, in the order of arrival."""
+    def latencies_ms(self, left_out_us: tuple[int, int] = (0, 0)) -> list[float]:
+        """Detection latency of every discrepancy that was opened, reopened or amended, in the order of arrival.
+
+        `left_out_us` is a span of source time that does not count, such as one in which the source was stalled.
+        """
+        first_us, last_us = left_out_us
         with self._lock:
-            return list(self._latencies_ms)
+            return [latency for known_us, latency in self._latencies if not first_us <= known_us <= last_us]
 
     def recent(self, count: int) -> list[dict[str, object]]:
         """The newest messages, newest last."""
@@ -56,7 +62,7 @@ class Listener(threading.Thread):
         consumer.subscribe(list(DISCREPANCY_TOPICS), on_assign=lambda *_: self.assigned.set())
         try:
             while not self._stopping.is_set():
-                for message in consumer.consume(BATCH_MAX, POLL_SECONDS):
+                for message in poll_batch(consumer, BATCH_MAX, POLL_SECONDS):
                     value = message.value()
                     if message.error() is None and value is not None:
                         self._take(orjson.loads(value), time.time_ns() // 1000)
@@ -70,7 +76,7 @@ class Listener(threading.Thread):
             self._latest.pop(identifier, None)
             self._latest[identifier] = discrepancy
             if discrepancy["status"] in {"open", "regressed"} and isinstance(source_commit_us, int):
-                self._latencies_ms.append((received_us - source_commit_us) / 1000)
+                self._latencies.append((source_commit_us, (received_us - source_commit_us) / 1000))
 
 
 def percentile(values: list[float], share: float) -> float | None:

@@ -35,6 +35,9 @@ STALL_AFTER_SHARE: Final = 0.4
 """The source is stalled when so much of the orders is done."""
 
 STALL_SECONDS: Final = GRACE_SECONDS + 2.0
+CATCH_UP_US: Final = 3_000_000
+"""Commits this soon after a stall wait for the backlog: their latency says nothing of normal running."""
+
 RESEND_COUNT: Final = 2_000
 SETTLE_TIMEOUT_SECONDS: Final = 120.0
 
@@ -55,13 +58,14 @@ class DemoState:
     progress: WorkloadProgress = field(default_factory=WorkloadProgress)
     began_at: float = 0.0
     stalled: bool = False
+    stall_us: tuple[int, int] = (0, 0)
     waiting: timedelta | None = None
     finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """The outcome of a run."""
+    """The outcome of a run; latencies leave out what was committed while the source was stalled on purpose."""
 
     workload: WorkloadResult
     card: Scorecard
@@ -150,7 +154,7 @@ class Demo:
             connection.close()
         counts = self.reader.counts()
         return DemoResult(
-            workload, card, self.listener.latencies_ms(), sum(counts["quarantine"].values()), elapsed_seconds
+            workload, card, self.listener.latencies_ms(self._state.stall_us), sum(counts["quarantine"].values()), elapsed_seconds
         )
 
 
@@ -213,11 +217,16 @@ class _Interruption(threading.Thread):
             try:
                 self._stop_event.wait(STALL_SECONDS)
                 ended_at = _database_time(connection)
+                self._state.stall_us = (_epoch_us(began_at), _epoch_us(ended_at) + CATCH_UP_US)
                 count = record_stall_window(connection, began_at, ended_at, GRACE_SECONDS, "demo")
             finally:
                 self._stack.supervisor.resume("cdc")
                 self._state.stalled = False
         _log.info("source_stalled", orders=count)
+
+
+def _epoch_us(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000)
 
 
 def _database_time(connection: Connection) -> datetime:

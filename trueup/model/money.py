@@ -44,15 +44,16 @@ def minor_units(value: object, currency: str) -> int:
         digits = exponent(currency)
     if type(value) is str:
         whole, _point, fraction = value.partition(".")
+        # Within these bounds int() reads digits only, and NUMERIC(38,4) cannot overflow.
         if (
-            fraction.isdecimal()
-            and whole.removeprefix("-").isdecimal()
+            len(value) <= SHORT_CHARS
             and value.isascii()
-            and len(value) <= SHORT_CHARS
+            and fraction.isdecimal()
+            and whole.removeprefix("-").isdecimal()
+            and not fraction[digits:].strip("0")
         ):
-            kept, rest = fraction[:digits], fraction[digits:]
-            if not rest.strip("0"):
-                return int(whole + kept) * _POWERS[digits - len(kept)]
+            kept = fraction[:digits]
+            return int(whole + kept) * _POWERS[digits - len(kept)]
         return _slow_minor_units(value, currency, digits)
     if type(value) is int:
         return _bounded(value * 10**digits, digits, currency)
@@ -66,6 +67,9 @@ SHORT_CHARS: Final = 30
 
 
 def _slow_minor_units(text: str, currency: str, digits: int) -> int:
+    if not text.isascii() or "_" in text or text != text.strip():
+        # Decimal would read Python's own notations, such as 1_000.
+        raise InvalidRecord("not-a-number", f"amount {text[:60]!r} is not a decimal number")
     try:
         number = Decimal(text)
     except InvalidOperation:

@@ -11,6 +11,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class, whatever its name looks like
 
+from cdc.polling import poll_batch
 from trueup.model.errors import UnavailableError
 from trueup.upstream.books import open_statement
 from trueup.upstream.faults import take_plain_order
@@ -182,6 +183,7 @@ def _sample(bootstrap: str, topics: Sequence[str], rng: random.Random, count: in
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
         }
     )
     try:
@@ -210,7 +212,7 @@ def _messages(consumer: Consumer, topic: str) -> Iterator[Message]:
         consumer.assign([TopicPartition(topic, partition, low)])
         at, silent_polls = low, 0
         while at < high:
-            batch = consumer.consume(_FETCH_MESSAGES, _POLL_SECONDS)
+            batch = poll_batch(consumer, _FETCH_MESSAGES, _POLL_SECONDS)
             silent_polls = 0 if batch else silent_polls + 1
             if silent_polls * _POLL_SECONDS > READ_TIMEOUT_SECONDS:
                 raise UnavailableError("no message came in time", where=f"{topic}/{partition} at offset {at} of {high}")

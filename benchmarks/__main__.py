@@ -1,0 +1,105 @@
+"""`python -m benchmarks`: run every benchmark on real parts, write `results.md` and `results.json` beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import psutil
+
+from benchmarks import latency, rebuild, throughput
+
+HERE: Final = Path(__file__).parent
+PARTS: Final = ("throughput", "latency", "rebuild")
+
+TARGETS: Final[tuple[tuple[str, str, str, Callable[[float], bool] | None], ...]] = (
+    (
+        "throughput_changes_per_s",
+        "changes per second from Kafka, everything included",
+        "≥ 40,000",
+        lambda v: v >= 40_000,
+    ),
+    ("throughput_ratio", "times as fast as stock Faust with Faust tables", "≥ 4", lambda v: v >= 4),
+    ("baseline_changes_per_s", "stock Faust on the same topics, same run", "", None),
+    ("latency_p50_ms", "detection latency p50 at 2,000 changes/s, ms", "< 300", lambda v: v < 300),
+    ("latency_p99_ms", "detection latency p99, ms", "< 1,000", lambda v: v < 1_000),
+    (
+        "rebuild_orders_per_s",
+        "orders per second, rebuild of a partition from ClickHouse",
+        "≥ 200,000",
+        lambda v: v >= 200_000,
+    ),
+    ("worker_rss_mib", "memory of one worker after all orders, MiB", "< 1,024", lambda v: v < 1_024),
+)
+
+
+def main() -> None:
+    """Run the chosen parts; figures of parts that are not run stay as they were."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)} (all of them if none is given)")
+    parser.add_argument("--orders", type=int, default=200_000, help="orders of the throughput benchmark")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of the throughput benchmark; the median counts")
+    parser.add_argument("--latency-orders", type=int, default=15_000)
+    parser.add_argument("--memory-orders", type=int, default=2_000_000)
+    chosen = parser.parse_args()
+    unknown = set(chosen.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    path = HERE / "results.json"
+    results: dict[str, Any] = orjson.loads(path.read_bytes()) if path.exists() else {}
+    directory = Path(tempfile.mkdtemp(prefix="trueup-bench-"))
+    try:
+        for part in chosen.parts or PARTS:
+            began_at = time.monotonic()
+            print(f"{part} …", flush=True)
+            if part == "throughput":
+                figures = throughput.run(directory, chosen.orders, chosen.rounds)
+            elif part == "latency":
+                figures = latency.run(directory, chosen.latency_orders)
+            else:
+                figures = rebuild.run(directory, chosen.memory_orders)
+            results.update(figures)
+            print(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode(), flush=True)
+            print(f"{part}: {time.monotonic() - began_at:.0f} s", flush=True)
+            results["measured_at"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+            results["machine"] = _machine()
+            path.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            (HERE / "results.md").write_text(_report(results), encoding="utf-8")
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _machine() -> str:
+    gib = psutil.virtual_memory().total / 2**30
+    return f"{os.cpu_count()} cores, {gib:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+
+
+def _report(results: dict[str, Any]) -> str:
+    lines = [
+        "# Benchmark results",
+        "",
+        f"Written by `make bench` on {results['measured_at']}: {results['machine']}. All services, load and workers share",
+        "these cores. Such machines are noisy: read ratios rather than absolutes.",
+        "",
+        "| figure | measured | target | met |",
+        "|---|---:|---:|---|",
+    ]
+    for key, text, target, met in TARGETS:
+        if key in results:
+            verdict = "" if met is None else "yes" if met(results[key]) else "no"
+            lines.append(f"| {text} (`{key}`) | {results[key]:,} | {target} | {verdict} |")
+    lines += ["", "Every figure, with single runs and CPU time per change, is in `results.json`.", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""(c) Rebuild of a partition's state from ClickHouse, and (d) memory of one worker after many orders.
+
+One worker takes all orders from Kafka; its resident memory is read at the end. Then its local state is rebuilt from
+ClickHouse, partition by partition, with the code that a worker runs when its state is missing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from benchmarks.throughput import measure
+from benchmarks.traffic import write_traffic
+from clickhouse.client import connect
+from clickhouse.schema import ORDER_WIDE
+from streams.recovery import Recovery
+from trueup.stack import Stack
+
+ORDERS_PER_ROUND: Final = 200_000
+MIB: Final = 1 << 20
+
+
+def run(directory: Path, orders: int) -> dict[str, Any]:
+    """Feed `orders` orders through one worker, then rebuild what it holds."""
+    stack = Stack(directory / "rebuild", workers=1)
+    stack.start(cdc=False)
+    try:
+        rss: list[int] = []
+        first = 1
+        while first <= orders:
+            count = min(ORDERS_PER_ROUND, orders - first + 1)
+            traffic = write_traffic(stack.settings.kafka.bootstrap, stack.settings.source, count, first)
+            measure(stack, traffic, start=first == 1, orders=first + count - 1)
+            first += count
+            rss.append(_worker_rss(stack))
+        stack.supervisor.scale("worker", 0)
+        figures = _rebuild(stack, directory)
+    finally:
+        stack.stop()
+    return {
+        "worker_rss_mib": round(max(rss) / MIB),
+        "worker_rss_mib_by_round": [round(each / MIB) for each in rss],
+        "worker_rss_orders": orders,
+        **figures,
+    }
+
+
+def _worker_rss(stack: Stack) -> int:
+    (pid,) = [state.pid for state in stack.supervisor.states() if state.name == "worker-1"]
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def _rebuild(stack: Stack, directory: Path) -> dict[str, Any]:
+    settings = stack.settings
+    client = connect(settings.clickhouse)
+    target = directory / "rebuilt"
+    recovery = Recovery(
+        target, client, settings.clickhouse.database, ORDER_WIDE, batch_rows=settings.streams.rebuild_batch_rows
+    )
+    rates, orders = [], 0
+    for number in range(settings.kafka.partitions):
+        count = client.query(
+            f"SELECT count() FROM {settings.clickhouse.database}.order_wide FINAL WHERE partition = {{number:UInt16}}",
+            {"number": number},
+        ).result_rows[0][0]
+        began_at = time.monotonic()
+        opened = recovery.open(number, {"rebuilt": 1})
+        rates.append(count / (time.monotonic() - began_at))
+        opened.store.close()
+        orders += count
+    client.close()
+    shutil.rmtree(target, ignore_errors=True)
+    return {
+        "rebuild_orders_per_s": round(sorted(rates)[len(rates) // 2]),
+        "rebuild_orders_per_s_by_partition": [round(rate) for rate in rates],
+        "rebuild_orders": orders,
+    }

@@ -32,6 +32,12 @@ CLOSE_SECONDS_MAX: Final = 5.0
 RETRY_PAUSE_SECONDS: Final = 0.1
 END_OFFSETS_SECONDS_MAX: Final = 15.0
 
+_PASSING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+
 _log = structlog.get_logger()
 
 Headers = list[tuple[str, bytes]]
@@ -265,8 +271,8 @@ def end_offsets(bootstrap: str, topics: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Such as: a partition that was made a moment ago has no leader yet."""
-    return isinstance(error, KafkaException) and bool(error.args[0].retriable())
+    """A partition that was made a moment ago has no leader yet."""
+    return isinstance(error, KafkaException) and error.args[0].code() in _PASSING
 
 
 @retry(

@@ -9,6 +9,7 @@ was no slot leave no event.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -28,6 +29,7 @@ from trueup.model.tables import TABLES
 from trueup.settings import SourceSettings
 
 READ_STATE_SECONDS_MAX: Final = 30.0
+READ_STATE_POLL_SECONDS: Final = 0.5
 ROWS_BETWEEN_CHECKS: Final = 1000
 DELIVERY_SECONDS_MAX: Final = 120.0
 
@@ -61,15 +63,17 @@ def read_mark(bootstrap: str, source_name: str) -> SnapshotMark | None:
     found: SnapshotMark | None = None
     try:
         consumer.assign([TopicPartition(STATE_TOPIC, 0, OFFSET_BEGINNING)])
-        while (message := consumer.poll(READ_STATE_SECONDS_MAX)) is not None:
+        deadline = time.monotonic() + READ_STATE_SECONDS_MAX
+        while time.monotonic() < deadline:
+            message = consumer.poll(READ_STATE_POLL_SECONDS)
+            if message is None:
+                continue
             error = message.error()
             if error is None:
                 if message.key() == source_name.encode():
                     found = SnapshotMark(*orjson.loads(message.value() or b"null"))
             elif error.code() == KafkaError._PARTITION_EOF:
                 return found
-            elif not error.retriable():
-                raise KafkaException(error)
         raise UnavailableError(f"topic {STATE_TOPIC} cannot be read to its end", where=bootstrap)
     except KafkaException as error:
         raise UnavailableError(f"topic {STATE_TOPIC} cannot be read: {error.args[0]}", where=bootstrap) from error

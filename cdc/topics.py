@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.model.tables import TABLES
@@ -25,6 +26,7 @@ PARTIALS_RETENTION_SECONDS: Final = 7 * 86_400
 HEARTBEAT_RETENTION_SECONDS: Final = 3600
 HEARTBEAT_SEGMENT_SECONDS: Final = 600
 ADMIN_TIMEOUT_SECONDS: Final = 30.0
+ADMIN_TIMEOUT_MS: Final = 30_000
 METADATA_TIMEOUT_SECONDS: Final = 5.0
 SETTLE_PAUSE_SECONDS: Final = 0.1
 
@@ -111,41 +113,43 @@ def ensure_topics(bootstrap: str, plan: TopicPlan, *, created_by_asking: bool = 
         ConfigurationError: a topic exists with another partition count.
         UnavailableError: the broker does not answer or does not make a topic.
     """
+    if not created_by_asking:
+        return _create(bootstrap, plan)
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
-        if created_by_asking:
-            return {spec.name: _ask(admin, bootstrap, spec.name) for spec in plan.topics}
-        return _create(admin, bootstrap, plan)
+        return {spec.name: _ask(admin, bootstrap, spec.name) for spec in plan.topics}
     except KafkaException as error:
         raise UnavailableError(f"the broker does not answer: {error.args[0]}", where=bootstrap) from error
 
 
-def _create(admin: AdminClient, bootstrap: str, plan: TopicPlan) -> dict[str, int]:
-    known = partition_counts(admin)
-    missing = [
-        NewTopic(spec.name, spec.partitions, plan.replication_factor, config=dict(spec.config))
-        for spec in plan.topics
-        if spec.name not in known
-    ]
-    if missing:
-        made: dict[str, Future[None]] = admin.create_topics(missing, operation_timeout=ADMIN_TIMEOUT_SECONDS)
-        for name, future in made.items():
-            try:
-                future.result(ADMIN_TIMEOUT_SECONDS)
-            except KafkaException as error:
-                # Another process may make the same topics at the same time.
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise UnavailableError(
-                        f"topic {name} cannot be made: {error.args[0].str()}", where=bootstrap
-                    ) from error
-    # What was made is not in every broker's metadata at once.
-    deadline = time.monotonic() + ADMIN_TIMEOUT_SECONDS
-    while any(spec.name not in known for spec in plan.topics):
-        if time.monotonic() > deadline:
-            raise UnavailableError("topics that were made do not appear", where=bootstrap)
-        time.sleep(SETTLE_PAUSE_SECONDS)
-        known = partition_counts(admin)
+def _create(bootstrap: str, plan: TopicPlan) -> dict[str, int]:
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap, client_id="trueup-topics")
+    except KafkaError as error:
+        raise UnavailableError(f"the broker does not answer: {error}", where=bootstrap) from error
+    try:
+        known = _partition_counts(admin)
+        missing = {
+            spec.name: {
+                "num_partitions": spec.partitions,
+                "replication_factor": plan.replication_factor,
+                "configs": dict(spec.config),
+            }
+            for spec in plan.topics
+            if spec.name not in known
+        }
+        # Another process may make the same topics at the same time.
+        with contextlib.suppress(TopicAlreadyExistsError):
+            if missing:
+                admin.create_topics(missing, timeout_ms=ADMIN_TIMEOUT_MS, wait_for_metadata=True)
+        known = _partition_counts(admin)
+    except KafkaError as error:
+        raise UnavailableError(f"topics cannot be made: {error}", where=bootstrap) from error
+    finally:
+        admin.close()
     for spec in plan.topics:
+        if spec.name not in known:
+            raise UnavailableError(f"topic {spec.name} was made but does not appear", where=bootstrap)
         if known[spec.name] != spec.partitions:
             raise ConfigurationError(
                 f"topic {spec.name} has {known[spec.name]} partitions, but {spec.partitions} are set",
@@ -153,6 +157,10 @@ def _create(admin: AdminClient, bootstrap: str, plan: TopicPlan) -> dict[str, in
                 remedy="set the partition count back: it decides where the rows of an order are, and cannot be changed",
             )
     return {spec.name: known[spec.name] for spec in plan.topics}
+
+
+def _partition_counts(admin: KafkaAdminClient) -> dict[str, int]:
+    return {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
 
 
 def _ask(admin: AdminClient, bootstrap: str, name: str) -> int:

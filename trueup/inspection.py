@@ -16,6 +16,7 @@ from cdc.polling import poll_batch
 from cdc.topics import source_topic
 from clickhouse.reader import Reader
 from trueup.embedded.runtime import RuntimeState
+from trueup.model.money import shown
 from trueup.model.tables import ORDER_TABLES, TABLES
 from trueup.settings import Settings
 
@@ -50,7 +51,7 @@ def group_lag(settings: Settings) -> int:
     ends = end_offsets(settings.kafka.bootstrap, topics)
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap, client_id="trueup-status")
     try:
-        committed = admin.list_consumer_group_offsets(settings.kafka.group)
+        committed = admin.list_group_offsets(settings.kafka.group)[settings.kafka.group]
     finally:
         admin.close()
     durable = {(place.topic, place.partition): held.offset for place, held in committed.items()}
@@ -76,15 +77,16 @@ def order_timeline(settings: Settings, reader: Reader, order_id: str) -> dict[st
                     "table": table,
                     "key": str(row[TABLES[table].primary_key]),
                     "state": str(row.get("status", "")) + deleted,
-                    "amount": f"{row.get('amount', row.get('gross_amount'))} {row['currency']}",
+                    "amount": shown(row.get("amount", row.get("gross_amount")), row["currency"]),
                     "version": row["version"],
-                    "place": f"{topic} · {row['kafka_partition']} · {row['kafka_offset']}",
+                    "topic": topic,
+                    "place": f"{row['kafka_partition']}:{row['kafka_offset']}",
                 }
             )
     events += _cdc_events(settings, order_id, order["partition"])
     found = reader.order_discrepancies(order_id)
     for step in reader.events([row["discrepancy_id"] for row in found]) if found else []:
-        delta = f", delta {step['delta']} {step['currency']}" if step["delta"] is not None else ""
+        delta = f", delta {shown(step['delta'], step['currency'])}" if step["delta"] is not None else ""
         events.append(
             {
                 "at": _text(step["at"]),

@@ -156,8 +156,11 @@ class Stack:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Start everything, stop everything afterwards; SIGTERM counts as Ctrl-C meanwhile."""
-        previous = signal.signal(signal.SIGTERM, _interrupt)
+        """Start everything, stop everything afterwards; SIGTERM counts as Ctrl-C meanwhile.
+
+        SIGINT is set too: a shell starts background jobs with it ignored.
+        """
+        previous = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.start()
             yield
@@ -165,7 +168,8 @@ class Stack:
             try:
                 self.stop()
             finally:
-                signal.signal(signal.SIGTERM, previous)
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Start everything, tell when it is ready, and run until Ctrl-C or SIGTERM."""

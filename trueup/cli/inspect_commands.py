@@ -18,6 +18,7 @@ from clickhouse.client import connect
 from clickhouse.reader import Reader
 from trueup.inspection import order_timeline, stack_status, statement_facts
 from trueup.model.errors import ConfigurationError
+from trueup.model.money import shown
 from trueup.stack import running_settings
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Data directory of the running stack.")]
@@ -86,9 +87,11 @@ def trace(
     order = found["order"]
     console.print(Text.assemble(("order ", "bold"), (order_id, "bold cyan"), f"  {order['verdict']}  ", _rules(order)))
     amounts = ("gross_amount", "tax_amount", "fee_amount", "net_amount", "billed_amount", "paid_out_amount")
-    console.print("  ".join(f"{name.removesuffix('_amount')} {order[name]}" for name in amounts), order["currency"])
+    console.print(
+        " · ".join(f"{name.removesuffix('_amount')} {shown(order[name], order['currency'])}" for name in amounts)
+    )
     legs = Table(title="legs", title_justify="left")
-    for name in ("table", "key", "state", "amount", "version", "topic · partition · offset"):
+    for name in ("table", "key", "state", "amount", "version", "partition:offset"):
         legs.add_column(name, overflow="fold")
     for leg in found["legs"]:
         legs.add_row(leg["table"], leg["key"], leg["state"], leg["amount"], str(leg["version"]), leg["place"])
@@ -136,9 +139,9 @@ def totals(
         "upstream's statement", str(statement["upstream_count"]), f"{statement['upstream_amount']} {currency}"
     )
     for total_currency, count, amount in found["totals"]:
-        table.add_row("running total", str(count), f"{amount} {total_currency}")
-    table.add_row("payouts", str(statement["payout_count"]), f"{statement['payout_amount']} {currency}")
-    table.add_row("payout lines", str(statement["line_count"]), f"{statement['line_amount']} {currency}")
+        table.add_row("running total", str(count), shown(amount, total_currency))
+    table.add_row("payouts", str(statement["payout_count"]), shown(statement["payout_amount"], currency))
+    table.add_row("payout lines", str(statement["line_count"]), shown(statement["line_amount"], currency))
     console.print(table)
     for row in found["discrepancies"]:
         color = "red" if row["status"] != "auto-resolved" else "green"

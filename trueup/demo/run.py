@@ -154,7 +154,11 @@ class Demo:
             connection.close()
         counts = self.reader.counts()
         return DemoResult(
-            workload, card, self.listener.latencies_ms(self._state.stall_us), sum(counts["quarantine"].values()), elapsed_seconds
+            workload,
+            card,
+            self.listener.latencies_ms(self._state.stall_us),
+            sum(counts["quarantine"].values()),
+            elapsed_seconds,
         )
 
 

@@ -17,6 +17,7 @@ from clickhouse.reader import Reader
 from trueup.demo.listener import Listener, percentile
 from trueup.demo.run import DemoResult, DemoState
 from trueup.model.errors import TrueupError
+from trueup.model.money import shown
 
 RULES_SHOWN_MAX: Final = 12
 RECENT_SHOWN: Final = 4
@@ -76,7 +77,7 @@ class LiveView:
         for name in ("statement", "items", "amount"):
             totals.add_column(name, justify="left" if name == "statement" else "right")
         for row in self._statements:
-            totals.add_row(str(row["statement_id"]), f"{row['items']:,}", f"{row['amount']:,.2f} {row['currency']}")
+            totals.add_row(row["statement_id"], f"{row['items']:,}", shown(row["amount"], row["currency"]))
         both = Table.grid(expand=True, padding=(0, 2))
         both.add_column(ratio=1)
         both.add_column(ratio=1)

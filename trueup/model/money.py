@@ -108,6 +108,18 @@ def to_text(amount_minor: int | None, currency: str) -> str | None:
     return None if amount_minor is None else _text(amount_minor, currency)
 
 
+def shown(amount: Decimal | None, currency: str) -> str:
+    """An amount in major units for people: thousands and the currency's own digits, such as `1,234.50 USD`.
+
+    Digits beyond the minor unit are kept, so that nothing is hidden.
+    """
+    if amount is None:
+        return "–"
+    exponent_held = amount.normalize().as_tuple().exponent
+    held = -exponent_held if isinstance(exponent_held, int) else 0
+    return f"{amount:,.{max(EXPONENTS.get(currency, 2), held)}f} {currency}".rstrip()
+
+
 def _text(amount_minor: int, currency: str) -> str:
     """By digits, because arithmetic on Decimal would round to its context's 28."""
     digits = exponent(currency)

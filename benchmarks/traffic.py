@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from cdc.delivery import DeliveryProducer
-from cdc.topics import HEARTBEAT_TOPIC, source_topic, source_topics
+from cdc.topics import HEARTBEAT_TOPIC, READ_PARTITION, source_topic, source_topics
 from trueup.settings import SourceSettings
 
 ORDERS_PER_STATEMENT: Final = 100
@@ -79,7 +79,7 @@ def write_traffic(bootstrap: str, source: SourceSettings, orders: int, first_ord
 def _heartbeat(producer: DeliveryProducer, source: SourceSettings, commit_us: int) -> None:
     producer.drain(DRAIN_SECONDS)
     value = orjson.dumps({"source": source.name, "ts_us": commit_us, "lsn": 0, "positions": producer.positions()})
-    producer.send(HEARTBEAT_TOPIC, source.name.encode(), value)
+    producer.send(HEARTBEAT_TOPIC, source.name.encode(), value, READ_PARTITION)
 
 
 _TABLES: Final = ("orders", "billing_item", "payout_item", "statement", "payout")

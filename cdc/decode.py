@@ -32,6 +32,10 @@ _DAYS_MAX: Final = 120_529
 _DAY_US: Final = 86_400_000_000
 _COMMIT_LIMIT_US: Final = (_DAYS_MAX + 1) * _DAY_US
 
+AMOUNT_MINOR_LIMIT: Final = 10**25
+"""Amounts from here on are refused: a billion of those below still add up to what `NUMERIC(38,4)` holds. A sum that does
+not fit could never be written, and would keep its partition from going on."""
+
 TRACKED: Final[dict[str, tuple[str, ...]]] = {
     "orders": ("status", "gross_amount", "tax_amount", "fee_amount"),
     "billing_item": ("status", "amount", "currency", "shop_id", "statement_id"),
@@ -128,9 +132,12 @@ class ChangeDecoder:
 
     def _amount(self, name: str, raw: object, currency: str) -> int:
         try:
-            return minor_units(raw, currency)
+            minor = minor_units(raw, currency)
         except InvalidRecord as error:
             raise InvalidRecord(error.code, f"{self.table.name}.{name}: {error.what}") from None
+        if not -AMOUNT_MINOR_LIMIT < minor < AMOUNT_MINOR_LIMIT:
+            raise InvalidRecord("amount-overflow", f"{self.table.name}.{name} {raw!r:.60} is too large to be added up")
+        return minor
 
     def _moves(self, before: dict[str, Any], after: dict[str, Any]) -> tuple[tuple[str, object, object], ...]:
         """Tracked fields that differ; amounts in minor units of the image they stand in.

@@ -23,7 +23,7 @@ from cdc.envelope import TableShape, processing_stamp, transaction_stamp
 from cdc.postgres_source import Connection, columns_of
 from cdc.publishing import Publishing, TablePublisher
 from cdc.replication import ReplicationConnection
-from cdc.topics import STATE_TOPIC
+from cdc.topics import READ_PARTITION, STATE_TOPIC
 from trueup.model.errors import InvalidRecord, UnavailableError
 from trueup.model.tables import TABLES
 from trueup.settings import SourceSettings
@@ -62,7 +62,7 @@ def read_mark(bootstrap: str, source_name: str) -> SnapshotMark | None:
     )
     found: SnapshotMark | None = None
     try:
-        consumer.assign([TopicPartition(STATE_TOPIC, 0, OFFSET_BEGINNING)])
+        consumer.assign([TopicPartition(STATE_TOPIC, READ_PARTITION, OFFSET_BEGINNING)])
         deadline = time.monotonic() + READ_STATE_SECONDS_MAX
         while time.monotonic() < deadline:
             message = consumer.poll(READ_STATE_POLL_SECONDS)
@@ -84,7 +84,7 @@ def read_mark(bootstrap: str, source_name: str) -> SnapshotMark | None:
 def write_mark(producer: DeliveryProducer, source_name: str, mark: SnapshotMark) -> None:
     """Make the mark durable, after everything that was sent before. Errors: UnavailableError."""
     producer.drain(DELIVERY_SECONDS_MAX)
-    producer.send(STATE_TOPIC, source_name.encode(), orjson.dumps(list(mark)))
+    producer.send(STATE_TOPIC, source_name.encode(), orjson.dumps(list(mark)), READ_PARTITION)
     producer.drain(DELIVERY_SECONDS_MAX)
 
 

@@ -16,7 +16,7 @@ from cdc.pgoutput import Begin, Commit, Delete, Insert, ProtocolError, Relation,
 from cdc.postgres_clock import ServerClock
 from cdc.publishing import Publishing, TablePublisher
 from cdc.replication import KEEPALIVE, PAYLOAD_AT, ReplicationConnection, read_keepalive
-from cdc.topics import HEARTBEAT_TOPIC
+from cdc.topics import HEARTBEAT_TOPIC, READ_PARTITION
 from trueup.model.errors import InvalidRecord
 
 MESSAGES_BETWEEN_CHECKS_MAX: Final = 500
@@ -221,7 +221,7 @@ class ChangeStream:
             # Positions may already be newer than what the mark covered: that only makes readers wait a little longer.
             name = self._publishing.source.name
             value = encode_heartbeat(name, time_us, self._confirmed_lsn, self._producer.positions())
-            self._producer.send(HEARTBEAT_TOPIC, name.encode(), value)
+            self._producer.send(HEARTBEAT_TOPIC, name.encode(), value, READ_PARTITION)
             self._counters.heartbeats += 1
             self._counters.watermark_us = time_us
 

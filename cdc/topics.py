@@ -20,6 +20,9 @@ HEARTBEAT_TOPIC: Final = "trueup.heartbeat"
 STATE_TOPIC: Final = "trueup.cdc-state"
 QUARANTINE_TOPIC: Final = "trueup.quarantine"
 
+READ_PARTITION: Final = 0
+"""The only partition of heartbeats and reader state that is written and read; the broker in memory makes more."""
+
 SOURCE_RETENTION_SECONDS: Final = 30 * 86_400
 QUARANTINE_RETENTION_SECONDS: Final = 90 * 86_400
 PARTIALS_RETENTION_SECONDS: Final = 7 * 86_400

@@ -10,12 +10,14 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from cdc.polling import poll_batch
+from cdc.topics import HEARTBEAT_TOPIC, READ_PARTITION
 from streams.watermark import Heartbeat, decode_heartbeat
 from trueup.model.errors import InvalidRecord
 
-HEARTBEAT_TOPIC: Final = "trueup.heartbeat"
 POLL_SECONDS: Final = 0.5
 BATCH_MAX: Final = 1000
+ANSWER_SECONDS: Final = 2.0
+"""How long the broker may take to tell where the topic ends, when no heartbeat comes."""
 
 _log = structlog.get_logger()
 
@@ -29,6 +31,8 @@ class HeartbeatReader(threading.Thread):
         self._deliver = deliver
         self._stopping = threading.Event()
         self.refused = 0
+        self.answered = True
+        """Whether the broker answers; known within a few seconds."""
 
     def stop(self) -> None:
         """Ask the thread to end."""
@@ -47,11 +51,14 @@ class HeartbeatReader(threading.Thread):
                 "allow.auto.create.topics": True,
             }
         )
-        consumer.assign([TopicPartition(HEARTBEAT_TOPIC, 0, OFFSET_BEGINNING)])
+        consumer.assign([TopicPartition(HEARTBEAT_TOPIC, READ_PARTITION, OFFSET_BEGINNING)])
         try:
             while not self._stopping.is_set():
                 heartbeats = []
-                for message in poll_batch(consumer, BATCH_MAX, POLL_SECONDS):
+                messages = poll_batch(consumer, BATCH_MAX, POLL_SECONDS)
+                # Silence may be the source's or the broker's: only the broker's makes the worker unready.
+                self.answered = any(message.error() is None for message in messages) or _answers(consumer)
+                for message in messages:
                     if message.error() is not None:
                         _log.debug("heartbeats_interrupted", error=str(message.error()))
                         continue
@@ -67,3 +74,11 @@ class HeartbeatReader(threading.Thread):
             raise
         finally:
             consumer.close()
+
+
+def _answers(consumer: Consumer) -> bool:
+    try:
+        consumer.get_watermark_offsets(TopicPartition(HEARTBEAT_TOPIC, READ_PARTITION), ANSWER_SECONDS, cached=False)
+    except KafkaException:
+        return False
+    return True

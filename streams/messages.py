@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from reconcile.finding import CLASSES, RULES_VERSION
-from reconcile.lifecycle import Case, discrepancy_id
+from reconcile.lifecycle import Case, discrepancy_id, encode_case
 from reconcile.statement_rules import RunningTotal
 from streams.codec import dumps, loads
 from streams.statement_state import decode_partial, encode_partial
@@ -20,14 +20,23 @@ PARTIALS_TOPIC: Final = "trueup.statement-partials"
 TOTALS_TOPIC: Final = "trueup.statement-totals"
 QUARANTINE_TOPIC: Final = "trueup.quarantine"
 DISCREPANCY_PREFIX: Final = "discrepancy."
+CASE_HEADER: Final = "trueup-case"
+OWNER_HEADER: Final = "trueup-owner"
+"""Headers of a discrepancy: its case as the state keeps it, and [stage, partition, id of the order or statement]."""
 
 
 class CaseStep(NamedTuple):
-    """A case that changed, with the order (or "") and the month that its rows are filed under."""
+    """A case that changed, the order or statement it belongs to, and the month that its rows are filed under."""
 
     case: Case
-    order_id: Id
+    owner: Id
     month_days: int
+    is_order: bool = True
+
+    @property
+    def order_id(self) -> Id:
+        """The order that it belongs to, or ""."""
+        return self.owner if self.is_order else ""
 
 
 class TopicNames(NamedTuple):
@@ -81,6 +90,14 @@ def discrepancy_message(step: CaseStep, version: PartialVersion, topics: TopicNa
         "version": list(version),
     }
     return DISCREPANCY_PREFIX + kind, identifier.encode(), orjson.dumps(value)
+
+
+def discrepancy_headers(step: CaseStep, stage: str, partition: int) -> list[tuple[str, bytes]]:
+    """What a worker that takes over the partition needs to go on from this message."""
+    return [
+        (OWNER_HEADER, orjson.dumps([stage, partition, step.owner])),
+        (CASE_HEADER, dumps(encode_case(step.case))),
+    ]
 
 
 def evidence_list(case: Case, topics: TopicNames) -> list[dict[str, Any]]:
@@ -173,8 +190,9 @@ def totals_message(
     totals: dict[str, RunningTotal],
     newest_us: int,
     watermark_us: int,
+    partition: int,
 ) -> tuple[bytes, bytes]:
-    """(key, value) of a statement's running totals: absolute, per currency, amounts as decimal strings."""
+    """(key, value) of a statement's running totals, the key being its id as JSON: absolute, per currency, amounts as decimal strings."""
     value = {
         "statement_id": str(statement_id),
         "upstream": None
@@ -191,5 +209,6 @@ def totals_message(
         },
         "newest_commit_us": newest_us,
         "watermark_us": watermark_us,
+        "partition": partition,
     }
-    return str(statement_id).encode(), orjson.dumps(value)
+    return orjson.dumps(statement_id), orjson.dumps(value)

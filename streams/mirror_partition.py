@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from cdc.decode import ChangeDecoder
 from clickhouse.columns import mirror_row
+from streams.aftermath import Said
 from streams.batch import Record
 from streams.output import Output
 from streams.partition import Snapshot
@@ -32,6 +33,7 @@ class MirrorPartition:
         self.number = number
         self.ends = dict(ends)
         self.watermark_us = 0
+        self.written_us = 0
         self.store = NoStore()
         self._decoders = decoders
         self._output = output
@@ -63,7 +65,10 @@ class MirrorPartition:
     def close_window(self) -> Snapshot:
         """The rows are with the output already; only the offsets remain to be marked."""
         self._last_ends = dict(self.ends)
-        return Snapshot([], [], Meta(dict(self.ends), self.watermark_us, 0))
+        return Snapshot([], [], Meta(dict(self.ends), self.watermark_us, 0, 0))
+
+    def adopt(self, said: Said) -> None:
+        """A mirror publishes nothing."""
 
     def window_written(self) -> None:
         """Nothing was held for the window."""

@@ -14,6 +14,7 @@ from cdc.decode import ChangeDecoder
 from clickhouse.columns import mirror_row
 from reconcile.lifecycle import settle
 from reconcile.order_rules import Tolerances, judge_order, view_order
+from streams.aftermath import Said
 from streams.batch import Record
 from streams.codec import dumps, loads
 from streams.contributions import Contribution, PartialSum, TotalKey, changed_by_key, contributions_of
@@ -27,7 +28,7 @@ from streams.store import PARTIAL, Meta, PartitionStore
 from streams.wide_rows import order_wide_row, statement_partial_row
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
-from trueup.model.registers import PartialVersion
+from trueup.model.registers import Partial, PartialVersion
 from trueup.model.tables import Id
 
 PARTIALS_KEPT_MAX: Final = 20_000
@@ -58,6 +59,7 @@ class OrderPartition(EntityPartition[OrderState]):
         self._dirty_partials: set[TotalKey] = set()
         self._unpublished: set[TotalKey] = set()
         self._held_back: dict[Id, int] = {}
+        self._silent_until_us = 0
 
     @property
     def marker_us(self) -> int:
@@ -67,6 +69,12 @@ class OrderPartition(EntityPartition[OrderState]):
         the partials, and stage 2 must not take them for complete.
         """
         return min(self.watermark_us, *self._held_back.values()) if self._held_back else self.watermark_us
+
+    def adopt(self, said: Said) -> None:
+        """Go on from what was published before this partition was opened; call it before any record is processed."""
+        self.adopt_cases(said)
+        self._unpublished |= said.partials
+        self._silent_until_us = said.marked_us
 
     def process(self, records: Iterable[Record]) -> None:
         """Merge a batch of source records; judge at once what is already settled."""
@@ -143,6 +151,7 @@ class OrderPartition(EntityPartition[OrderState]):
                 self.schedule(identifier, state, books.newest_us)
                 continue
             self._held_back.pop(identifier, None)
+            self.take_over(identifier, state)
             findings = judge_order(view_order(books, self._tolerances))
             next_due_us: int | None = None
             if findings or state.cases:
@@ -173,6 +182,9 @@ class OrderPartition(EntityPartition[OrderState]):
         return held
 
     def _publish_partials(self) -> None:
+        """Publish changed partials, but never less than what was published at a later watermark before a crash."""
+        if self.watermark_us <= self._silent_until_us:
+            return
         for key in self._unpublished:
             statement_id, payout_id = key
             message_key, value = encode_partial_message(
@@ -184,6 +196,12 @@ class OrderPartition(EntityPartition[OrderState]):
             for partition in range(self._partition_count):
                 self._output.send(PARTIALS_TOPIC, None, value, partition)
         self._unpublished.clear()
+
+    def _republished(self, key: TotalKey) -> Partial:
+        """The partial under the present version: what is said now outranks everything said before."""
+        total = self._partial(key)
+        total.version = self.partial_version()
+        return total.frozen()
 
     def close_window(self) -> Snapshot:
         """Hand over the window: wide rows to the output, states and partials to the caller."""
@@ -199,4 +217,4 @@ class OrderPartition(EntityPartition[OrderState]):
         self._dirty_partials.clear()
         if len(self._partials) > PARTIALS_KEPT_MAX:
             self._partials.clear()
-        return self.snapshot(encoded)
+        return self.snapshot(encoded, self._output.clock_us())

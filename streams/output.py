@@ -16,6 +16,7 @@ from streams.messages import (
     CaseStep,
     TopicNames,
     delta_minor,
+    discrepancy_headers,
     discrepancy_message,
     discrepancy_row,
     latency_us,
@@ -66,7 +67,7 @@ class Output:
     def case_changed(self, partition: int, step: CaseStep, version: PartialVersion) -> None:
         """Publish a discrepancy now; its rows follow with the window."""
         topic, key, value = discrepancy_message(step, version, self.topics)
-        self.send(topic, key, value)
+        self.send(topic, key, value, None, discrepancy_headers(step, self.stage, partition))
         self.steps.append((partition, step))
         latency = latency_us(step.case)
         if latency is not None:

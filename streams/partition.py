@@ -8,6 +8,9 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import orjson
 
+from reconcile.lifecycle import Case, CaseKey
+from streams.aftermath import Said
+from streams.order_state import month_of
 from streams.store import ENTITY, Meta, PartitionStore, deadline_key
 from trueup.model.registers import PartialVersion
 from trueup.model.tables import Id
@@ -24,6 +27,7 @@ class EntityState(Protocol):
     stored_due_us: int | None
     month_days: int | None
     judged: bool
+    cases: dict[CaseKey, Case]
 
     def encode(self) -> bytes:
         """JSON bytes."""
@@ -60,6 +64,7 @@ class EntityPartition(Generic[StateT]):
         self.store = store
         self.ends: dict[str, int] = dict(meta.ends)
         self.watermark_us = meta.watermark_us
+        self.written_us = meta.written_us
         self.month_hints: dict[str, int] = {}
         self._version = meta.version
         self._new_state = new_state
@@ -73,6 +78,7 @@ class EntityPartition(Generic[StateT]):
         self._last_snapshot_watermark_us = 0
         self._side: dict[bytes, bytes] = {}
         self._side_in_flight: dict[bytes, bytes] = {}
+        self._adopted: dict[Id, list[Case]] = {}
 
     @property
     def progress(self) -> int:
@@ -81,7 +87,7 @@ class EntityPartition(Generic[StateT]):
 
     def partial_version(self) -> PartialVersion:
         """Version of whatever is published now."""
-        return PartialVersion(self.progress, self.watermark_us)
+        return PartialVersion(self.watermark_us, self.progress)
 
     def seen(self, topic: str, offset: int) -> bool:
         """Whether the record below the partition's position was merged before."""
@@ -119,9 +125,28 @@ class EntityPartition(Generic[StateT]):
             heapq.heappush(self._pending, (due_us, isinstance(identifier, str), identifier))
         state.due_us = due_us
 
+    def adopt_cases(self, said: Said) -> None:
+        """Take over what consumers were told last; judged again once the watermark has passed the commit it is about."""
+        for published in said.cases.values():
+            self._adopted.setdefault(published.owner, []).append(published.case)
+
+    def take_over(self, identifier: Id, state: StateT) -> None:
+        """Put the adopted cases of an entity that is about to be judged into its state."""
+        cases = self._adopted.get(identifier)
+        if cases is None or not self._is_ripe(cases, self.watermark_us):
+            return
+        for case in self._adopted.pop(identifier):
+            state.cases[case.key] = case
+            if state.month_days is None:
+                state.month_days = month_of(case.source_commit_us)
+
+    def _is_ripe(self, cases: list[Case], watermark_us: int) -> bool:
+        return all(case.source_commit_us <= watermark_us for case in cases)
+
     def take_due(self, watermark_us: int) -> dict[Id, StateT]:
         """States whose due time the watermark has reached."""
-        ids: dict[Id, None] = {}
+        ripe = {owner for owner, cases in self._adopted.items() if self._is_ripe(cases, watermark_us)}
+        ids: dict[Id, None] = dict.fromkeys(ripe)
         pending = self._pending
         while pending and pending[0][0] <= watermark_us:
             ids[heapq.heappop(pending)[2]] = None
@@ -133,7 +158,7 @@ class EntityPartition(Generic[StateT]):
         return {
             identifier: state
             for identifier, state in self.load(ids).items()
-            if state.due_us is not None and state.due_us <= watermark_us
+            if (state.due_us is not None and state.due_us <= watermark_us) or identifier in ripe
         }
 
     def side_value(self, key: bytes) -> bytes | None:
@@ -164,10 +189,10 @@ class EntityPartition(Generic[StateT]):
             or self.watermark_us - self._last_snapshot_watermark_us >= WATERMARK_WRITTEN_EVERY_US
         )
 
-    def snapshot(self, encoded: Mapping[Id, bytes]) -> Snapshot:
+    def snapshot(self, encoded: Mapping[Id, bytes], now_us: int) -> Snapshot:
         """Freeze the window: encoded states, deadlines that moved, and the meta record; a new window begins.
 
-        `encoded` has every dirty state.
+        `encoded` has every dirty state; `now_us` is the clock.
         """
         puts = list(self._side.items())
         deletes: list[bytes] = []
@@ -184,7 +209,7 @@ class EntityPartition(Generic[StateT]):
         self._side, self._side_in_flight = {}, self._side
         self._last_snapshot_ends = dict(self.ends)
         self._last_snapshot_watermark_us = self.watermark_us
-        return Snapshot(puts, deletes, Meta(dict(self.ends), self.watermark_us, self._version))
+        return Snapshot(puts, deletes, Meta(dict(self.ends), self.watermark_us, self._version, now_us))
 
     def window_written(self) -> None:
         """The window is durable: what was held for it may go, and the oldest clean states beyond the cache bound too."""

@@ -7,7 +7,7 @@ reading on from there replays a little, which registers absorb.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,11 +18,13 @@ from clickhouse_connect.driver.client import Client
 from clickhouse.client import translated_errors
 from clickhouse.definition import Definition
 from clickhouse.rebuild import read_partials, read_states
+from reconcile.finding import id_order
 from streams.codec import dumps
 from streams.contributions import TotalKey
 from streams.statement_state import decode_statement_state, encode_partial
 from streams.store import ENTITY, PARTIAL, PAYOUT_OWNER, STRAY, Meta, PartitionStore, deadline_key
 from trueup.model.registers import Partial, PartialVersion
+from trueup.model.tables import Id
 
 HINTS_MAX: Final = 1_000_000
 """Wide rows newer than the local store; more than one window can hardly hold."""
@@ -68,12 +70,13 @@ class Recovery:
             return Opened(store, meta, {})
         ends = {topic: meta.ends.get(topic, 0) for topic in {*meta.ends, *committed}}
         hints = self._months_after(number, meta.version) if newest > meta.version else {}
-        return Opened(store, Meta(ends, meta.watermark_us, max(meta.version, newest)), hints)
+        return Opened(store, meta._replace(ends=ends, version=max(meta.version, newest)), hints)
 
     def _rebuild(self, store: PartitionStore, number: int, committed: Mapping[str, int], newest: int) -> Meta:
         started = time.monotonic()
-        meta = Meta(dict(committed), 0, newest)
+        meta = Meta(dict(committed), 0, newest, self._last_window_us(number))
         entities = 0
+        side = _SideEntries()
         for batch in read_states(self._client, self._database, self._wide, number, batch_rows=self._batch_rows):
             puts = [(ENTITY + key, state) for key, state in zip(batch.keys, batch.states, strict=True)]
             entities += len(puts)
@@ -83,10 +86,11 @@ class Recovery:
                 if due_us is not None
             ]
             if self._wide.name == "statement_wide":
-                puts += _side_entries(batch.states)
+                side.take(batch.states)
             store.write(puts, (), None)
+        store.write(side.puts(), (), None)
         if self._wide.name == "order_wide":
-            version = PartialVersion(sum(committed.values()), 0)
+            version = PartialVersion(0, sum(committed.values()))
             partials = read_partials(self._client, self._database, number, version)
             store.write(
                 [
@@ -114,6 +118,17 @@ class Recovery:
         ((newest,),) = result.result_rows
         return int(newest)
 
+    def _last_window_us(self, number: int) -> int:
+        """When the last window that is complete in ClickHouse was closed: its watermark row is written last."""
+        with translated_errors(f"{self._database}.watermark"):
+            result = self._client.query(
+                f"SELECT toUnixTimestamp64Micro(max(recorded_at)) FROM {self._database}.watermark "
+                "WHERE stage = {stage:String} AND partition = {number:UInt16}",
+                {"stage": "orders" if self._wide.name == "order_wide" else "statements", "number": number},
+            )
+        ((written_us,),) = result.result_rows
+        return int(written_us)
+
     def _months_after(self, number: int, version: int) -> dict[str, int]:
         """Entities whose rows were written but whose state was not, before a crash: their month must stay the same."""
         with translated_errors(f"{self._database}.{self._wide.name}"):
@@ -129,18 +144,30 @@ def _partial_key(key: TotalKey) -> bytes:
     return PARTIAL + orjson.dumps(key)
 
 
-def _side_entries(states: list[bytes]) -> list[tuple[bytes, bytes]]:
+class _SideEntries:
     """Owners of payouts, and strays, out of statement states."""
-    puts: list[tuple[bytes, bytes]] = []
-    for encoded in states:
-        books = decode_statement_state(encoded).books
-        owner = orjson.dumps(books.statement_id)
-        puts += [(PAYOUT_OWNER + orjson.dumps(payout), owner) for _source, payout in books.payouts]
-        strays: dict[object, list[tuple[int, Partial]]] = {}
-        for (payout, partition), partial in books.strays.items():
-            strays.setdefault(payout, []).append((partition, partial))
-        puts += [
-            (STRAY + orjson.dumps(payout), dumps([[partition, encode_partial(one)] for partition, one in held]))
-            for payout, held in strays.items()
+
+    def __init__(self) -> None:
+        self._owners: dict[Id, set[Id]] = {}
+        self._strays: dict[Id, dict[int, Partial]] = {}
+
+    def take(self, states: Iterable[bytes]) -> None:
+        """Add what some encoded states tell."""
+        for encoded in states:
+            books = decode_statement_state(encoded).books
+            for _source, payout in books.payouts:
+                self._owners.setdefault(payout, set()).add(books.statement_id)
+            for (payout, partition), partial in books.strays.items():
+                self._strays.setdefault(payout, {})[partition] = partial
+
+    def puts(self) -> list[tuple[bytes, bytes]]:
+        """The entries as the store keeps them."""
+        owners = [
+            (PAYOUT_OWNER + orjson.dumps(payout), orjson.dumps(sorted(held, key=id_order)))
+            for payout, held in self._owners.items()
         ]
-    return puts
+        strays = [
+            (STRAY + orjson.dumps(payout), dumps([[partition, encode_partial(one)] for partition, one in held.items()]))
+            for payout, held in self._strays.items()
+        ]
+        return owners + strays

@@ -16,6 +16,7 @@ import structlog
 from clickhouse.columns import to_arrow
 from clickhouse.schema import DEFINITIONS
 from clickhouse.writer import Writer
+from streams.aftermath import Aftermath, Said, nothing_said
 from streams.batch import Batch, Record, TopicPartition
 from streams.output import Output
 from streams.partition import Snapshot
@@ -46,6 +47,7 @@ class StagePartition(Protocol):
     number: int
     ends: dict[str, int]
     watermark_us: int
+    written_us: int
     store: Any
 
     def process(self, records: Iterable[Record]) -> None:
@@ -62,6 +64,9 @@ class StagePartition(Protocol):
 
     def window_written(self) -> None:
         """The window is durable."""
+
+    def adopt(self, said: Said) -> None:
+        """Go on from what was published before the partition was opened."""
 
 
 class StageRunner:
@@ -154,7 +159,8 @@ class StageRunner:
                 versions = {partition.number: snapshot.meta.version for partition, snapshot in snapshots}
                 self._add_watermarks(snapshots)
                 tables = {
-                    name: to_arrow(DEFINITIONS[name], rows) for name, rows in self._output.take_rows(versions).items()
+                    name: to_arrow(DEFINITIONS[name], rows)
+                    for name, rows in sorted(self._output.take_rows(versions).items(), key=_insert_order)
                 }
                 self._changes_at_window = self._output.changes
                 self._writing = asyncio.create_task(self._make_durable(snapshots, tables))
@@ -169,6 +175,11 @@ class StageRunner:
             if meta.watermark_us:
                 row = (self.name, partition.number, self._source, meta.version, meta.watermark_us, now_us)
                 self._output.add_row("watermark", row)
+
+    def adopt(self, aftermath: Aftermath, numbers: Collection[int]) -> None:
+        """Let newly opened partitions go on from what was published before."""
+        for number in numbers:
+            self.partitions[number].adopt(aftermath.get((self.name, number), nothing_said()))
 
     async def assigned(self, committed: Mapping[int, Mapping[str, int]]) -> dict[TopicPartition, int]:
         """Open the partitions that this worker now owns; the offsets to read from.
@@ -226,3 +237,13 @@ class StageRunner:
             else:
                 self._answered = True
                 return
+
+
+def _insert_order(entry: tuple[str, object]) -> tuple[bool, bool, str]:
+    """Wide rows first, watermarks last.
+
+    Recovery takes the newest row version from the wide rows, so no other table may hold a newer one; and it takes a window
+    for complete when its watermark is there.
+    """
+    name = entry[0]
+    return name == "watermark", name not in {"order_wide", "statement_wide"}, name

@@ -13,9 +13,11 @@ import orjson
 
 from cdc.decode import ChangeDecoder
 from clickhouse.columns import mirror_row
+from reconcile.finding import id_order
 from reconcile.lifecycle import settle
 from reconcile.order_rules import Tolerances
 from reconcile.statement_rules import judge_statement, view_statement
+from streams.aftermath import Said
 from streams.batch import Record
 from streams.codec import dumps, loads
 from streams.merge import merge
@@ -65,7 +67,13 @@ class StatementPartition(EntityPartition[StatementState]):
         self._output = output
         self._partition_count = partition_count
         self.markers: dict[int, int] = {}
+        self._told: set[Id] = set()
         self.source_watermark_us = 0
+
+    def adopt(self, said: Said) -> None:
+        """Go on from what was published before this partition was opened; call it before any record is processed."""
+        self.adopt_cases(said)
+        self._told = set(said.totals)
 
     def process(self, records: Iterable[Record]) -> None:
         """Merge a batch of changes, partial totals and markers; judge at once what is already settled."""
@@ -101,6 +109,13 @@ class StatementPartition(EntityPartition[StatementState]):
         if watermark_us <= self.watermark_us:
             return
         self.watermark_us = watermark_us
+        if self._told:
+            states = self.load(self._told)
+            for identifier, state in states.items():
+                state.published = []
+                self.touch(identifier, state)
+            self._publish_totals(states)
+            self._told = set()
         due = self.take_due(watermark_us)
         if due:
             self._judge(due)
@@ -153,7 +168,10 @@ class StatementPartition(EntityPartition[StatementState]):
 
     def _own(self, payout_id: Id, statement_id: Id, state: StatementState, touched: dict[Id, StatementState]) -> None:
         """Remember whose payout it is, and take over strays that came before it."""
-        self.put_side(PAYOUT_OWNER + orjson.dumps(payout_id), orjson.dumps(statement_id))
+        owners = self._owners(payout_id)
+        if statement_id not in owners:
+            owners = sorted([*owners, statement_id], key=id_order)
+            self.put_side(PAYOUT_OWNER + orjson.dumps(payout_id), orjson.dumps(owners))
         for partition, partial in self._stray(payout_id).items():
             held = state.books.strays.get((payout_id, partition))
             if held is None or held.version < partial.version:
@@ -172,9 +190,7 @@ class StatementPartition(EntityPartition[StatementState]):
         known[message.partition] = message.partial
         encoded = [[partition, encode_partial(partial)] for partition, partial in known.items()]
         self.put_side(STRAY + orjson.dumps(payout_id), dumps(encoded))
-        owner = self._owner(payout_id)
-        if owner is not None:
-            state = self.load([owner])[owner]
+        for owner, state in self.load(self._owners(payout_id)).items():
             state.books.strays[(payout_id, message.partition)] = message.partial
             state.books.newest_us = max(state.books.newest_us, message.partial.newest_us)
             touched[owner] = state
@@ -184,9 +200,11 @@ class StatementPartition(EntityPartition[StatementState]):
         encoded: list[list[Any]] = [] if value is None else loads(value)
         return {partition: decode_partial(partial) for partition, partial in encoded}
 
-    def _owner(self, payout_id: Id) -> Id | None:
+    def _owners(self, payout_id: Id) -> list[Id]:
+        """Statements that a payout of this id belongs to; more than one where several sources use the id."""
         value = self.side_value(PAYOUT_OWNER + orjson.dumps(payout_id))
-        return None if value is None else orjson.loads(value)
+        owners: list[Id] = [] if value is None else orjson.loads(value)
+        return owners
 
     def _settle_or_schedule(self, touched: dict[Id, StatementState]) -> None:
         due: dict[Id, StatementState] = {}
@@ -212,10 +230,13 @@ class StatementPartition(EntityPartition[StatementState]):
             if books.newest_us > self.watermark_us:
                 self.schedule(identifier, state, books.newest_us)
                 continue
+            self.take_over(identifier, state)
             view = view_statement(books, self._tolerances)
             verdict = settle(state.cases, judge_statement(view), books.newest_us, self.watermark_us, now_us)
             for case in verdict.changed:
-                self._output.case_changed(self.number, CaseStep(case, "", state.month_days or 0), version)
+                self._output.case_changed(
+                    self.number, CaseStep(case, identifier, state.month_days or 0, is_order=False), version
+                )
             state.judged = True
             self.schedule(identifier, state, verdict.next_due_us)
             self.touch(identifier, state)
@@ -231,7 +252,7 @@ class StatementPartition(EntityPartition[StatementState]):
             if published != state.published:
                 state.published = published
                 key, value = totals_message(
-                    identifier, statement, view.totals, state.books.newest_us, self.watermark_us
+                    identifier, statement, view.totals, state.books.newest_us, self.watermark_us, self.number
                 )
                 self._output.send(TOTALS_TOPIC, key, value)
 
@@ -243,4 +264,4 @@ class StatementPartition(EntityPartition[StatementState]):
             view = view_statement(state.books, self._tolerances)
             row = statement_wide_row(state, encoded[identifier], view, self.number, version)
             self._output.add_row("statement_wide", row)
-        return self.snapshot(encoded)
+        return self.snapshot(encoded, self._output.clock_us())

@@ -29,11 +29,14 @@ _block_cache: list[Cache] = []
 
 
 class Meta(NamedTuple):
-    """What a store knows of itself: next offset by topic, the watermark it was judged at, and its last row version."""
+    """What a store knows of itself: next offset by topic, the watermark it was judged at, its last row version, and when
+    its last window was closed (µs since the epoch by the worker's clock; 0 if never).
+    """
 
     ends: dict[str, int]
     watermark_us: int
     version: int
+    written_us: int
 
 
 class PartitionStore:

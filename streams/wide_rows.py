@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import orjson
 
+from reconcile.finding import id_order
 from reconcile.order_rules import net_minor
 from reconcile.statement_rules import RunningTotal, StatementView
+from streams.contributions import Contribution
 from streams.order_state import OrderState
 from streams.statement_state import StatementState
 from trueup.model.money import scaled
@@ -18,6 +21,8 @@ from trueup.model.tables import Id, Order
 def live_order(books: OrderBooks) -> Order | None:
     """The order row; where two sources hold one order id, the first source by name speaks for it."""
     live = [held for held in books.orders.values() if not held.deleted]
+    if len(live) == 1:
+        return live[0].row
     return min(live, key=lambda held: held.source).row if live else None
 
 
@@ -27,13 +32,16 @@ def order_wide_row(state: OrderState, encoded: bytes, partition: int, version: i
     order = live_order(books)
     items = [held.row for held in books.items.values() if not held.deleted and held.row is not None]
     lines = [held.row for held in books.lines.values() if not held.deleted and held.row is not None]
+    if order is None:
+        # Without their order, the leg with the lowest id speaks: what is read must not depend on the order of arrival.
+        items.sort(key=lambda item: id_order(item.billing_item_id))
+        lines.sort(key=lambda line: id_order(line.payout_item_id))
     currency = order.currency if order else items[0].currency if items else lines[0].currency if lines else ""
     billed = sum(item.amount_minor for item in items if item.currency == currency)
     paid_out = sum(line.amount_minor for line in lines if line.currency == currency)
     shop = order.shop_id if order else items[0].shop_id if items else ""
     open_rules = sorted({case.finding.rule for case in state.cases.values() if case.is_open}) if state.cases else []
     registers: tuple[Register[Any], ...] = (*books.orders.values(), *books.items.values(), *books.lines.values())
-    contributed = state.contributed
     return (
         books.order_id, partition, state.month_days, version, shop, currency,
         order.status if order else "",
@@ -45,17 +53,24 @@ def order_wide_row(state: OrderState, encoded: bytes, partition: int, version: i
         scaled(billed, currency) if billed else 0, len(items), scaled(paid_out, currency) if paid_out else 0, len(lines),
         list({str(item.statement_id) for item in items}),
         _verdict(judged=state.judged, open_rules=open_rules, due_us=state.due_us), open_rules, state.due_us,
-        min(held.first_us for held in registers), books.newest_us,
-        ["item" if one.payout_id is None else "line" for one in contributed],
-        [literal(one.statement_id) for one in contributed],
-        [literal(one.payout_id) for one in contributed],
-        [one.currency for one in contributed],
-        [one.status for one in contributed],
-        [1] * len(contributed),
-        [one.amount_minor for one in contributed],
-        [one.created_us for one in contributed],
-        [literal(one.item_id) for one in contributed],
+        min((held.first_us for held in registers), default=books.newest_us), books.newest_us,
+        *_contribution_arrays(state.contributed),
         encoded.decode(),
+    )  # fmt: skip
+
+
+_NO_CONTRIBUTIONS: Final[tuple[list[object], ...]] = ([], [], [], [], [], [], [], [], [])
+
+
+def _contribution_arrays(contributed: list[Contribution]) -> tuple[Sequence[object], ...]:
+    """The contributions by column: kind, statement, payout, currency, status, count, amount, created, item."""
+    if not contributed:
+        return _NO_CONTRIBUTIONS
+    statements, payouts, currencies, statuses, amounts, created, items, _orders = zip(*contributed, strict=True)
+    return (
+        ["item" if payout is None else "line" for payout in payouts], list(map(literal, statements)),
+        list(map(literal, payouts)), currencies, statuses, (1,) * len(contributed), amounts, created,
+        list(map(literal, items)),
     )  # fmt: skip
 
 

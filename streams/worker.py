@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from streams.aftermath import read_aftermath
 from streams.batch import Stage, TopicPartition
 from streams.heartbeats import HeartbeatReader
 from streams.messages import PARTIALS_TOPIC, encode_watermarks
@@ -21,6 +22,8 @@ from streams.watermark import Heartbeat, SourceClock
 METRICS_INTERVAL_SECONDS: Final = 0.5
 GC_THRESHOLD: Final = 100_000
 """Allocations between two collections: states are acyclic, so frequent collections only cost time."""
+
+MIRRORS: Final = "mirrors"
 
 _log = structlog.get_logger()
 
@@ -72,6 +75,7 @@ class Worker:
         self._outputs = outputs
         self._clocks = clocks
         self._metrics = metrics
+        self._bootstrap = bootstrap
         self._heartbeats = HeartbeatReader(bootstrap, self._on_heartbeats)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,14 +91,30 @@ class Worker:
         """Open every assigned partition's state, then name the offsets to read from."""
         self._start_once()
         positions: dict[TopicPartition, int | None] = {}
+        opened: dict[str, set[int]] = {}
         for stage in self._stages.values():
             by_number: dict[int, dict[str, int]] = {}
             for (topic, number), offset in committed.items():
                 if topic in stage.topics:
                     by_number.setdefault(number, {})[topic] = offset or 0
+            opened[stage.name] = by_number.keys() - stage.partitions.keys()
             positions.update(await stage.assigned(by_number))
+        await self._adopt(opened)
         _log.info("partitions_assigned", count=len(committed))
         return positions
+
+    async def _adopt(self, opened: Mapping[str, set[int]]) -> None:
+        """Take over what was published and did not become durable, before any record is processed."""
+        since = [
+            self._stages[name].partitions[number].written_us
+            for name, numbers in opened.items()
+            for number in numbers
+            if name != MIRRORS
+        ]
+        if since:
+            aftermath = await asyncio.to_thread(read_aftermath, self._bootstrap, min(since))
+            for name, numbers in opened.items():
+                self._stages[name].adopt(aftermath, numbers)
 
     async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Flush and close the partitions."""
@@ -174,7 +194,8 @@ class Worker:
                 if stage.partitions:
                     lowest = min(partition.watermark_us for partition in stage.partitions.values())
                     metrics.watermark.labels(name).set(lowest / 1e6)
-            metrics.ready.set(int(all(stage.ready for stage in self._stages.values())))
+            stages_ready = all(stage.ready for stage in self._stages.values())
+            metrics.ready.set(int(stages_ready and self._heartbeats.answered))
             if self._app is not None:
                 metrics.lag.set(self._app.lag_records())
 
@@ -184,5 +205,5 @@ def stages_of(source_topics: Mapping[str, str], reference: Sequence[str]) -> tup
     return (
         Stage("orders", tuple(source_topics[table] for table in ("orders", "billing_item", "payout_item"))),
         Stage("statements", (*(source_topics[table] for table in ("statement", "payout")), PARTIALS_TOPIC)),
-        Stage("mirrors", tuple(source_topics[table] for table in reference)),
+        Stage(MIRRORS, tuple(source_topics[table] for table in reference)),
     )

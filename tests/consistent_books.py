@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.source_log import START_US, SourceLog
+from tests.source_log import START_US, Row, SourceLog
 from trueup.model.tables import Id
 
 HOUR_US = 3_600_000_000
@@ -24,25 +24,37 @@ def text(cents: int) -> str:
 class ConsistentBooks:
     """Each call of `transaction` commits one transaction, in which whatever depends on each other changes together.
 
-    `boundaries` holds, per transaction, how many events were committed when it was.
+    Few orders and statements are alive at a time, so that most change again before the last change is judged; what is
+    settled makes room for new ones.
     """
 
-    def __init__(self, random: Random, *, order_count: int = 4, statement_count: int = 3) -> None:
+    def __init__(self, random: Random, *, order_count: int = 2, statement_count: int = 2) -> None:
         self.log = SourceLog()
         self.log.now_us = FIRST_US
-        self.boundaries: list[int] = []
         self._random = random
-        self._orders = range(1, order_count + 1)
-        self._statements = range(1, statement_count + 1)
+        self._orders = list(range(1, order_count + 1))
+        self._statements = list(range(1, statement_count + 1))
         self._item_of: dict[Id, Id] = {}
         self._serial = 0
+        self._makers = (
+            *(self._step_order,) * 4, *(self._amend,) * 4, self._move, self._move, self._pay, self._remove,
+        )  # fmt: skip
 
     def transaction(self) -> None:
         """Commit something, now and then at the very time of the transaction before it."""
         self.log.now_us += self._random.choice((0, 1, 1000, 5000))
-        choices = (self._step_order, self._step_order, self._amend, self._amend, self._move, self._pay, self._remove)
-        self._random.choice(choices)()
-        self.boundaries.append(len(self.log.events))
+        committed = len(self.log.events)
+        while len(self.log.events) == committed:
+            self._random.choice(self._makers)()
+            self._make_room()
+
+    def _make_room(self) -> None:
+        for place, order_id in enumerate(self._orders):
+            if self._is_settled(order_id):
+                self._orders[place] = 100 + self._serial_number()
+        for place, statement_id in enumerate(self._statements):
+            if self._status(statement_id) == "paid":
+                self._statements[place] = 100 + self._serial_number()
 
     def _order(self, order_id: Id) -> dict[str, object] | None:
         return self.log.rows.get(("settlement", "orders", order_id))
@@ -139,7 +151,7 @@ class ConsistentBooks:
         status = STATEMENT_STEPS.get(str(self._status(statement_id)))
         if status is None or not items or self._random.random() < 0.3:
             return
-        payout = {"payout_id": 100 + statement_id, "statement_id": statement_id}
+        payout: Row = {"payout_id": 1000 + statement_id, "statement_id": statement_id}
         if status == "paying":
             row = self.log.rows["settlement", "statement", statement_id]
             self.log.put("payout", **payout, amount=row["amount"])
@@ -153,5 +165,7 @@ class ConsistentBooks:
             self.log.put("payout", **payout, status="paid")
             for item in items:
                 self.log.put("billing_item", billing_item_id=item["billing_item_id"], status="paid")
-        closed_us = FIRST_US if status == "closed" else self.log.rows["settlement", "statement", statement_id]["closed_at"]
+        closed_us = (
+            FIRST_US if status == "closed" else self.log.rows["settlement", "statement", statement_id]["closed_at"]
+        )
         self.log.put("statement", statement_id=statement_id, status=status, closed_at=closed_us)

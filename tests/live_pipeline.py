@@ -35,12 +35,11 @@ class LivePipeline:
         self.clocks = {"orders": SourceClock([SOURCE]), "statements": SourceClock([SOURCE])}
         self._waiting: dict[str, list[Heartbeat]] = {"orders": [], "statements": []}
         self._partials_taken = [0] * PARTITIONS
-        self._all_sent: list[tuple[int, LogRecord]] = []
         for number in range(PARTITIONS):
             self.orders.append(order_bench(path / f"o{number}", number=number, partition_count=PARTITIONS))
             self.statements.append(statement_bench(path / f"s{number}", number=number, partition_count=PARTITIONS))
-        for bench in (*self.orders, *self.statements):
-            stack.callback(bench.close)
+            stack.callback(self.orders[-1].close)
+            stack.callback(self.statements[-1].close)
         self._mark = MarkerSender(self._send_marker, PARTITIONS)
 
     def commit(self, events: Sequence[Event]) -> None:
@@ -56,18 +55,18 @@ class LivePipeline:
         for waiting in self._waiting.values():
             waiting.append(Heartbeat(SOURCE, time_us, positions))
 
-    def hear(self, stage: str) -> None:
-        """A worker's stage reads the heartbeats that wait for it."""
-        for heartbeat in self._waiting[stage]:
+    def hear(self, stage: str, *, everything: bool = False) -> None:
+        """A worker's stage reads some of the heartbeats that wait for it."""
+        waiting = self._waiting[stage]
+        heard = len(waiting) if everything else self._random.randint(0, len(waiting))
+        for heartbeat in waiting[:heard]:
             self.clocks[stage].add(heartbeat)
-        self._waiting[stage] = []
+        del waiting[:heard]
         self.advance(stage)
 
     def poll(self, stage: str, number: int, *, everything: bool = False) -> None:
         """One partition takes a batch of some of its topics, then the stage advances."""
-        benches, topics = (
-            (self.orders, ORDER_TOPICS) if stage == "orders" else (self.statements, STATEMENT_TOPICS)
-        )
+        benches, topics = (self.orders, ORDER_TOPICS) if stage == "orders" else (self.statements, STATEMENT_TOPICS)
         bench = benches[number]
         batch: list[LogRecord] = []
         for topic in self._random.sample(topics, len(topics)):
@@ -133,6 +132,6 @@ class LivePipeline:
     def catch_up(self) -> None:
         """Everything is read and heard."""
         for stage in ("orders", "statements"):
-            self.hear(stage)
+            self.hear(stage, everything=True)
             for number in range(PARTITIONS):
                 self.poll(stage, number, everything=True)

@@ -28,7 +28,8 @@ STEPS = {
 
 def minor(row: Row, column: str = "amount") -> int:
     """An amount of the row in minor units of its currency."""
-    number = Fraction(row[column]) * 10 ** DIGITS[row["currency"]]
+    digits = DIGITS[row["currency"]]
+    number = Fraction(row[column]) * 10**digits
     assert number.denominator == 1
     return number.numerator
 
@@ -151,7 +152,9 @@ class NaiveJudge:
             key, amount, currency = line["payout_item_id"], minor(line), line["currency"]
             item = next((one for one in self.items_of(line["order_id"])
                          if one["billing_item_id"] == line["billing_item_id"]), None)  # fmt: skip
-            same = [one for one in self.lines if all(one[name] == line[name] for name in ("order_id", "billing_item_id"))]
+            same = [
+                one for one in self.lines if all(one[name] == line[name] for name in ("order_id", "billing_item_id"))
+            ]
             if same[0] is not line:
                 yield ("duplicate-payout", "payout_item", key), 0, amount, currency
             elif item is None:
@@ -175,9 +178,7 @@ class NaiveJudge:
     def of_payouts(self) -> Iterator[Expected]:
         for payout in self.payouts:
             key, amount, currency = payout["payout_id"], minor(payout), payout["currency"]
-            lines = sum(
-                minor(line) for line in self.lines if line["payout_id"] == key and line["currency"] == currency
-            )
+            lines = sum(minor(line) for line in self.lines if line["payout_id"] == key and line["currency"] == currency)
             statement = self.statements.get(payout["statement_id"])
             if lines != amount:
                 yield ("wrong-payout-total", "payout", key), lines, amount, currency
@@ -198,7 +199,12 @@ class NaiveJudge:
             if version.table in STEPS and version.before and version.after:
                 step = f"{version.before['status']}>{version.after['status']}"
                 if version.before["status"] != version.after["status"] and step not in STEPS[version.table].split():
-                    yield ("illegal-transition", KINDS.get(version.table, version.table), version.primary_key), None, None, ""
+                    yield (
+                        ("illegal-transition", KINDS.get(version.table, version.table), version.primary_key),
+                        None,
+                        None,
+                        "",
+                    )
 
     def of_repairs(self) -> Iterator[Expected]:
         """Billing items that changed after they were paid, and do not have their former amount."""

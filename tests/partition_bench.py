@@ -100,7 +100,7 @@ class Bench(Generic[PartitionT]):
     def _open(self) -> None:
         store = PartitionStore(self.directory)
         self.output = Output("stage", self._send, TopicNames("public"), lambda: NOW_US)
-        meta = store.meta() or Meta({}, 0, 0)
+        meta = store.meta() or Meta({}, 0, 0, 0)
         # As recovery does: rows of a window whose state was lost are already in ClickHouse.
         newest = max((cast(int, row[3]) for name in WIDE_TABLES for row in self.tables.get(name, [])), default=0)
         self.partition = self.make(store, meta._replace(version=max(meta.version, newest)), self.output)
@@ -148,7 +148,7 @@ class Bench(Generic[PartitionT]):
 
     def states(self) -> dict[Id, Any]:
         """The states of all entities that the store holds, by id."""
-        database = self.partition.store._database  # noqa: SLF001 - the store lists no entities by itself
+        database = self.partition.store._database
         ids = [
             orjson.loads(key[len(ENTITY) :])
             for key in database.keys(from_key=ENTITY)

@@ -68,9 +68,7 @@ class Version(NamedTuple):
     after: Row | None
 
 
-def envelope(
-    before: Row | None, after: Row | None, op: str, lsn: int, commit_us: int, source: str = SOURCE
-) -> bytes:
+def envelope(before: Row | None, after: Row | None, op: str, lsn: int, commit_us: int, source: str = SOURCE) -> bytes:
     """A Debezium envelope without the embedded schema."""
     origin = {"name": source, "lsn": lsn, "ts_ms": commit_us // 1000, "ts_us": commit_us}
     return orjson.dumps({"before": before, "after": after, "source": origin, "op": op})
@@ -115,9 +113,7 @@ class SourceLog:
         else:
             op = "c" if before is None else "u"
             self._emit(table, after[table.topic_key], envelope(before, after, op, self.lsn, self.now_us, source))
-            self.history.append(
-                Version(table_name, source, primary_key, self.lsn, self.now_us, before, after)
-            )
+            self.history.append(Version(table_name, source, primary_key, self.lsn, self.now_us, before, after))
         return self
 
     def delete(self, table_name: str, primary_key: Id = 1, source: str = SOURCE) -> SourceLog:

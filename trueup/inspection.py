@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Consumer, TopicPartition
 from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from cdc.delivery import end_offsets
 from cdc.polling import poll_batch
@@ -44,17 +45,25 @@ def stack_status(settings: Settings, runtime: RuntimeState, reader: Reader) -> d
     }
 
 
-def group_lag(settings: Settings) -> int:
-    """Records in the source topics that the workers have not made durable yet."""
+def group_lag(settings: Settings) -> int | None:
+    """Records in the source topics that the workers have not made durable yet; None where the broker cannot tell."""
     source = settings.source
     topics = [source_topic(source.name, source.schema_name, table) for table in TABLES]
     ends = end_offsets(settings.kafka.bootstrap, topics)
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap, client_id="trueup-status")
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap, client_id="trueup-status")
+    except KafkaError:
+        # The broker in memory does not speak all of the protocol.
+        return None
     try:
         committed = admin.list_group_offsets(settings.kafka.group)[settings.kafka.group]
+    except KafkaError:
+        return None
     finally:
         admin.close()
-    durable = {(place.topic, place.partition): held.offset for place, held in committed.items()}
+    durable: dict[tuple[str, int], int] = {
+        (place.topic, place.partition): held.offset for place, held in committed.items()
+    }
     return sum(
         max(0, end - max(0, durable.get((topic, partition), 0)))
         for topic, offsets in ends.items()

@@ -29,7 +29,7 @@ from trueup.embedded.readiness import http_answers
 from trueup.embedded.runtime import RuntimeState, read_runtime
 from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
-from trueup.model.errors import UnavailableError
+from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.settings import RuleSettings, Settings, StreamSettings
 from trueup.upstream import schema
 
@@ -63,7 +63,7 @@ class Stack:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.data_dir = data_dir.resolve()
-        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_directory(self.data_dir)
         self.workers = workers
         self._say = say
         self._kind = broker
@@ -249,6 +249,15 @@ class Stack:
 
     def _write_stack_file(self, settings: Settings) -> None:
         _write_private(self.data_dir / STACK_FILE, revealed(settings))
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data directory cannot be made: {error.strerror}", where=str(path), remedy="choose another --data-dir"
+        ) from error
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

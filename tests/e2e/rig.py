@@ -112,7 +112,10 @@ class Rig:
         self.wait_for_partitions()
 
     def close(self) -> None:
-        """Stop everything."""
+        """Stop everything; what is held goes on first, for the others would wait for it."""
+        for state in self.supervisor.states():
+            if state.paused:
+                self.supervisor.resume(state.name)
         self.stack.stop()
 
     @contextlib.contextmanager
@@ -153,7 +156,7 @@ class Rig:
         for worker in self.states("worker"):
             with contextlib.suppress(urllib.error.URLError, OSError):
                 address = f"http://{LOOPBACK}:{worker.port}/metrics"
-                with urllib.request.urlopen(address, timeout=2) as answer:  # noqa: S310
+                with urllib.request.urlopen(address, timeout=2) as answer:
                     found = line.search(answer.read().decode())
                 values += [float(found.group(1))] if found else []
         return values

@@ -15,7 +15,7 @@ from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
 from streams.codec import loads
 from streams.recovery import Recovery
 from streams.statement_state import decode_partial
-from streams.store import PARTIAL, STRAY, Meta, PartitionStore
+from streams.store import PARTIAL, PAYOUT_OWNER, STRAY, Meta, PartitionStore
 from tests.e2e.books import assert_books_agree
 from tests.e2e.rig import Rig, new_seed, running_rig
 
@@ -33,16 +33,22 @@ class Content(NamedTuple):
 
 
 def read_store(path: Path) -> Content:
-    """All entries of a store; those of totals without their versions, which tell when they were summed up."""
+    """What a store must have, whatever it was made from.
+
+    Totals come without their versions, which tell when they were summed up. Lines of payouts that the partition does not
+    know are left out: every partition keeps those, in case that the payout is one of its own.
+    """
     database = Rdict(str(path), Options(raw_mode=True), access_type=AccessType.read_only())
     entries: dict[bytes, Any] = {bytes(key): bytes(value) for key, value in database.items()}
     database.close()
     meta = Meta._make(loads(entries.pop(META)))
-    for key, value in entries.items():
+    for key, value in list(entries.items()):
         if key[:1] == PARTIAL:
             entries[key] = total_of(loads(value))
-        elif key[:1] == STRAY:
+        elif key[:1] == STRAY and PAYOUT_OWNER + key[1:] in entries:
             entries[key] = {partition: total_of(partial) for partition, partial in loads(value)}
+        elif key[:1] == STRAY:
+            del entries[key]
     # A total that has become nothing may stand as nothing, or not at all.
     return Content(meta, {key: value for key, value in entries.items() if value != NOTHING})
 

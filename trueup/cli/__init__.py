@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.text import Text
 
@@ -64,6 +66,10 @@ def main() -> NoReturn:
         for fault in error.errors():
             name = ".".join(str(part) for part in fault["loc"])
             _say(f"setting {name}: {fault['msg']}", "trueup.toml or a TRUEUP_ variable", "")
+    except tomllib.TOMLDecodeError as error:
+        _say(f"the file is not valid TOML: {error}", "trueup.toml", "")
+    except SettingsError as error:
+        _say(str(error), "a TRUEUP_ variable", "give a section as a JSON object, or each setting by its own variable")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(2)

@@ -53,7 +53,8 @@ def status(data_dir: DataDir = Path(".trueup"), json: Json = False) -> None:
         table.add_row(service["name"], Text(state, style=color), *(str(cell or "") for cell in cells))
     console.print(table)
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("Kafka lag", f"{found['lag_records']:,} records behind the end of the topics")
+    waiting = found["lag_records"]
+    facts.add_row("Kafka lag", "not told by this broker" if waiting is None else f"{waiting:,} records not yet durable")
     lag = found["watermark_lag_seconds"]
     facts.add_row("watermark", "none yet" if lag is None else f"{lag:.1f} s behind the clock")
     facts.add_row("orders", _counted(found["orders"]))

@@ -94,10 +94,13 @@ class LatestItem(NamedTuple):
 
 
 class PartialVersion(NamedTuple):
-    """Source progress of the partition that computed a partial, then the watermark at that progress."""
+    """Watermark of the partition that computed a partial, then its source progress at that watermark.
 
-    progress: int
+    The watermark comes first: progress is a sum of offsets over topics, and a replay may take the topics in another order.
+    """
+
     watermark_us: int
+    progress: int
 
 
 class Partial(NamedTuple):

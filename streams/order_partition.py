@@ -22,7 +22,7 @@ from streams.merge import merge
 from streams.messages import PARTIALS_TOPIC, CaseStep, encode_partial_message
 from streams.order_state import OrderState, decode_order_state, month_of
 from streams.output import Output
-from streams.partition import EntityPartition, Snapshot
+from streams.partition import EntityPartition, Snapshot, with_adopted
 from streams.statement_state import decode_partial, encode_partial
 from streams.store import PARTIAL, Meta, PartitionStore
 from streams.wide_rows import order_wide_row, statement_partial_row
@@ -151,13 +151,13 @@ class OrderPartition(EntityPartition[OrderState]):
                 self.schedule(identifier, state, books.newest_us)
                 continue
             self._held_back.pop(identifier, None)
-            self.take_over(identifier, state)
+            adopted = self.take_over(identifier, state)
             findings = judge_order(view_order(books, self._tolerances))
             next_due_us: int | None = None
             if findings or state.cases:
                 verdict = settle(state.cases, findings, books.newest_us, watermark_us, now_us)
                 next_due_us = verdict.next_due_us
-                for case in verdict.changed:
+                for case in with_adopted(verdict.changed, adopted, state.cases):
                     self._output.case_changed(self.number, CaseStep(case, identifier, state.month_days or 0), version)
             contributed = contributions_of(books)
             if contributed != state.contributed:
@@ -187,9 +187,7 @@ class OrderPartition(EntityPartition[OrderState]):
             return
         for key in self._unpublished:
             statement_id, payout_id = key
-            message_key, value = encode_partial_message(
-                statement_id, payout_id, self.number, self._partials[key].frozen()
-            )
+            message_key, value = encode_partial_message(statement_id, payout_id, self.number, self._as_said_now(key))
             if statement_id is not None:
                 self._output.send(PARTIALS_TOPIC, message_key, value)
                 continue
@@ -197,7 +195,7 @@ class OrderPartition(EntityPartition[OrderState]):
                 self._output.send(PARTIALS_TOPIC, None, value, partition)
         self._unpublished.clear()
 
-    def _republished(self, key: TotalKey) -> Partial:
+    def _as_said_now(self, key: TotalKey) -> Partial:
         """The partial under the present version: what is said now outranks everything said before."""
         total = self._partial(key)
         total.version = self.partial_version()

@@ -130,15 +130,19 @@ class EntityPartition(Generic[StateT]):
         for published in said.cases.values():
             self._adopted.setdefault(published.owner, []).append(published.case)
 
-    def take_over(self, identifier: Id, state: StateT) -> None:
-        """Put the adopted cases of an entity that is about to be judged into its state."""
+    def take_over(self, identifier: Id, state: StateT) -> list[CaseKey]:
+        """Put the adopted cases of an entity that is about to be judged into its state; their keys.
+
+        They must be told again even if the judgement leaves them as they are: their rows may never have been written.
+        """
         cases = self._adopted.get(identifier)
         if cases is None or not self._is_ripe(cases, self.watermark_us):
-            return
+            return []
         for case in self._adopted.pop(identifier):
             state.cases[case.key] = case
             if state.month_days is None:
                 state.month_days = month_of(case.source_commit_us)
+        return [case.key for case in cases]
 
     def _is_ripe(self, cases: list[Case], watermark_us: int) -> bool:
         return all(case.source_commit_us <= watermark_us for case in cases)
@@ -223,3 +227,11 @@ class EntityPartition(Generic[StateT]):
                 surplus -= 1
                 if surplus <= 0:
                     return
+
+
+def with_adopted(changed: list[Case], adopted: list[CaseKey], cases: Mapping[CaseKey, Case]) -> list[Case]:
+    """The cases to tell after a judgement: those that changed, and adopted ones that it left as they are."""
+    if not adopted:
+        return changed
+    told = {case.key for case in changed}
+    return changed + [cases[key] for key in adopted if key not in told]

@@ -31,7 +31,7 @@ from streams.messages import (
 )
 from streams.order_state import month_of
 from streams.output import Output
-from streams.partition import EntityPartition, Snapshot
+from streams.partition import EntityPartition, Snapshot, with_adopted
 from streams.statement_state import (
     StatementState,
     decode_partial,
@@ -230,10 +230,10 @@ class StatementPartition(EntityPartition[StatementState]):
             if books.newest_us > self.watermark_us:
                 self.schedule(identifier, state, books.newest_us)
                 continue
-            self.take_over(identifier, state)
+            adopted = self.take_over(identifier, state)
             view = view_statement(books, self._tolerances)
             verdict = settle(state.cases, judge_statement(view), books.newest_us, self.watermark_us, now_us)
-            for case in verdict.changed:
+            for case in with_adopted(verdict.changed, adopted, state.cases):
                 self._output.case_changed(
                     self.number, CaseStep(case, identifier, state.month_days or 0, is_order=False), version
                 )

@@ -138,7 +138,7 @@ def happened_plainly(what: list[Step]) -> SourceLog:
                 kept["statement_id"] = STATEMENT_OF_PAYOUT[key]
             elif name == "payout_item":
                 named = log.rows[SOURCE, name, key] if known else DEFAULTS[name]
-                kept["payout_id"] = PAYOUT_OF_ITEM[kept.get("billing_item_id", named["billing_item_id"])]
+                kept["payout_id"] = PAYOUT_OF_ITEM[(named | kept)["billing_item_id"]]
             log.put(name, **(kept | {table.primary_key: key}))
     return log
 

@@ -14,7 +14,8 @@ from trueup.model.tables import Id
 Expected = tuple[tuple[str, str, Id], int | None, int | None, str]
 """(rule, entity kind, entity id), expected, actual, currency ("" where no amounts are compared)."""
 
-DIGITS = {"USD": 2, "JPY": 0, "KWD": 3}
+FACTORS = {"USD": 100, "JPY": 1, "KWD": 1000}
+"""Minor units of a major unit."""
 BILLED = {"completed", "refunded", "partially_refunded"}
 REFUNDED = {"refunded", "partially_refunded"}
 KINDS = {"orders": "order"}
@@ -28,8 +29,7 @@ STEPS = {
 
 def minor(row: Row, column: str = "amount") -> int:
     """An amount of the row in minor units of its currency."""
-    digits = DIGITS[row["currency"]]
-    number = Fraction(row[column]) * 10**digits
+    number = Fraction(row[column]) * FACTORS[row["currency"]]
     assert number.denominator == 1
     return number.numerator
 

@@ -66,9 +66,10 @@ class Running:
     def children(self) -> list[psutil.Process]:
         """Its processes, and theirs."""
         try:
-            return psutil.Process(self.process.pid).children(recursive=True)
+            found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
+        return found
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,7 @@ def send(rig: Rig, messages: list[tuple[str, int, bytes | None]]) -> list[Place]
 
     producer = Producer({"bootstrap.servers": rig.settings.kafka.bootstrap, "enable.idempotence": True})
     for number, (topic, partition, value) in enumerate(messages):
-        producer.produce(
-            topic, value, b"bad", partition, on_delivery=lambda error, message, at=number: note(at, error, message)
-        )
+        producer.produce(topic, value, b"bad", partition, on_delivery=partial(note, number))
     assert producer.flush(DELIVERY_SECONDS) == 0
     return [places[number] for number in range(len(messages))]
 

@@ -39,7 +39,8 @@ def read_store(path: Path) -> Content:
     know are left out: every partition keeps those, in case that the payout is one of its own.
     """
     database = Rdict(str(path), Options(raw_mode=True), access_type=AccessType.read_only())
-    entries: dict[bytes, Any] = {bytes(key): bytes(value) for key, value in database.items()}
+    raw: Any = database.items()
+    entries: dict[bytes, Any] = {bytes(key): bytes(value) for key, value in raw}
     database.close()
     meta = Meta._make(loads(entries.pop(META)))
     for key, value in list(entries.items()):
@@ -60,7 +61,7 @@ def total_of(encoded: Any) -> tuple[Any, ...]:
     return items, lines, partial.latest
 
 
-NOTHING = ({}, {}, ())
+NOTHING: tuple[Any, ...] = ({}, {}, ())
 
 
 def live_stores(rig: Rig, stage: str) -> dict[int, Content]:

@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)} (all of them if none is given)")
     parser.add_argument("--orders", type=int, default=200_000, help="orders of the throughput benchmark")
     parser.add_argument("--rounds", type=int, default=3, help="runs of the throughput benchmark; the median counts")
-    parser.add_argument("--latency-orders", type=int, default=15_000)
+    parser.add_argument("--latency-orders", type=int, default=24_000)
     parser.add_argument("--memory-orders", type=int, default=2_000_000)
     chosen = parser.parse_args()
     unknown = set(chosen.parts) - set(PARTS)

@@ -18,7 +18,7 @@ from trueup.upstream.plan import WorkloadPlan
 from trueup.upstream.workload import run as run_workload
 
 CHANGES_PER_S: Final = 2_000
-FAULT_COPIES: Final = 12
+FAULT_COPIES: Final = 8
 WORKERS: Final = 2
 SETTLE_SECONDS: Final = 25.0
 
@@ -28,8 +28,6 @@ def run(directory: Path, orders: int) -> dict[str, Any]:
     stack = Stack(directory / "latency", workers=WORKERS, rules=demo_rules())
     stack.start()
     try:
-        listener = Listener(stack.settings.kafka.bootstrap)
-        listener.start()
         plan = WorkloadPlan(
             orders=orders,
             seed=7,
@@ -38,10 +36,14 @@ def run(directory: Path, orders: int) -> dict[str, Any]:
             grace_seconds=stack.settings.rules.grace_seconds,
             fault_copies=FAULT_COPIES,
         )
-        done = run_workload(stack.postgres.dsn(), plan, None, threading.Event())
-        time.sleep(SETTLE_SECONDS)
-        latencies = listener.latencies_ms()
-        listener.stop()
+        listener = Listener(stack.settings.kafka.bootstrap)
+        listener.start()
+        try:
+            done = run_workload(stack.postgres.dsn(), plan, None, threading.Event())
+            time.sleep(SETTLE_SECONDS)
+            latencies = listener.latencies_ms()
+        finally:
+            listener.stop()
     finally:
         stack.stop()
     return {

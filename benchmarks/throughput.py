@@ -12,16 +12,15 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.request import urlopen
 
 import orjson
 import psutil
-from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.traffic import Traffic, write_traffic
 from clickhouse.client import connect
 from clickhouse.reader import Reader
 from trueup.stack import Stack
+from trueup.worker_metrics import metric_total
 
 WORKERS: Final = 2
 TIMEOUT_SECONDS: Final = 600.0
@@ -40,18 +39,8 @@ class Throughput(NamedTuple):
 
 def worker_changes(stack: Stack) -> float:
     """Source changes that all workers have processed."""
-    total = 0.0
-    for state in stack.supervisor.states():
-        if state.name.startswith("worker-") and state.port is not None and state.pid is not None:
-            try:
-                with urlopen(f"http://127.0.0.1:{state.port}/metrics", timeout=2) as answer:
-                    text = answer.read().decode()
-            except OSError:
-                continue
-            for family in text_string_to_metric_families(text):
-                if family.name == "trueup_changes":
-                    total += sum(sample.value for sample in family.samples if sample.name == "trueup_changes_total")
-    return total
+    ports = [state.port for state in stack.supervisor.states() if state.name.startswith("worker-")]
+    return sum(metric_total(port, "trueup_changes_total") or 0.0 for port in ports if port is not None)
 
 
 def measure(stack: Stack, traffic: Traffic, *, start: bool = True, orders: int | None = None) -> Throughput:
@@ -68,7 +57,7 @@ def measure(stack: Stack, traffic: Traffic, *, start: bool = True, orders: int |
     reader = Reader(client, settings.clickhouse.database)
     before = cpu_seconds(stack)
     if start:
-        stack.start_workers()
+        stack.start_workers(wait=False)
         while worker_changes(stack) == 0:
             time.sleep(POLL_SECONDS)
         # Start-up is not what is measured: the clock runs from the first change.

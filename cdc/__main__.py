@@ -10,12 +10,14 @@ from types import FrameType
 import structlog
 
 from cdc.postgres import run
+from trueup.log_setup import set_up_logging
 from trueup.model.errors import TrueupError
 from trueup.settings import Settings
 
 
 def main() -> int:
     """Exit status 0 after a clean stop, 1 when the source or the topics cannot be used."""
+    set_up_logging(service=True)
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -165,7 +165,7 @@ DISCREPANCY: Final = Definition(
     (
         ColumnType("discrepancy_id", "String", "hash of rule and entity; the same finding always has the same id"),
         ColumnType("version", "UInt64", "source progress and lifecycle step; the highest one wins"),
-        ColumnType("month", "Date32", "first day of the month of the first raise; the storage partition"),
+        ColumnType("month", "Date32", "first day of the month of the order or statement; the storage partition"),
         ColumnType("rule", LABEL, "rule that found it"),
         ColumnType("rule_version", "UInt32", "version of the rule's definition"),
         ColumnType("class", LABEL, "one-sided, wrong-amount, mismatch"),
@@ -202,7 +202,7 @@ DISCREPANCY_EVENT: Final = Definition(
         ColumnType("discrepancy_id", "String", "discrepancy"),
         ColumnType("step_id", "String", "hash of what happened: a replay makes the same step again"),
         ColumnType("version", "UInt64", "version of the discrepancy that the step made"),
-        ColumnType("month", "Date32", "first day of the month of the first raise; the storage partition"),
+        ColumnType("month", "Date32", "first day of the month of the order or statement; the storage partition"),
         ColumnType("status", LABEL, "status after the step"),
         ColumnType("at", TIME, "when the step happened"),
         ColumnType("rule", LABEL, "rule that found it"),

@@ -32,6 +32,7 @@ from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.settings import RuleSettings, Settings, StreamSettings
 from trueup.upstream import schema
+from trueup.worker_metrics import metric_total
 
 BrokerKind = Literal["kafka", "memory"]
 STACK_FILE: Final = "stack.json"
@@ -148,11 +149,32 @@ class Stack:
         self.supervisor.add(self._cdc_service())
         self.start_workers()
 
-    def start_workers(self) -> None:
-        """Start the workers alone."""
+    def start_workers(self, *, wait: bool = True) -> None:
+        """Start the workers alone; `wait` until they share all partitions among them."""
         for number in range(1, self.workers + 1):
             self.supervisor.add(self._worker_service(number))
         self.supervisor.wait_ready(READY_SECONDS)
+        if wait:
+            self.wait_assigned()
+
+    def wait_assigned(self) -> None:
+        """Return when every partition has an owner and no worker waits for a share.
+
+        Errors: UnavailableError when that does not happen in time.
+        """
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            ports = [state.port for state in self.supervisor.states() if state.name.startswith("worker-")]
+            owned = [metric_total(port, "trueup_partitions", "orders") or 0 for port in ports if port is not None]
+            if sum(owned) == self._partitions and (min(owned) > 0 or len(owned) > self._partitions):
+                return
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"the workers own {sum(owned):.0f} of {self._partitions} partitions",
+                    where=str(self.data_dir / "log"),
+                    remedy="see the workers' logs there",
+                )
+            time.sleep(0.1)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

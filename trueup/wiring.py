@@ -53,7 +53,7 @@ class _AppHandle:
         self._app = app
 
     def lag_records(self) -> int:
-        """Records in the log that are not durable yet."""
+        """Records in the log that were not read yet."""
         offsets = self._app.offsets
         return sum(max(0, end - offsets.positions.get(partition, end)) for partition, end in offsets.ends.items())
 

@@ -95,7 +95,7 @@ CREATE TABLE IF NOT EXISTS {database}.discrepancy
 (
     `discrepancy_id` String CODEC(ZSTD(1)) COMMENT 'hash of rule and entity; the same finding always has the same id',
     `version` UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'source progress and lifecycle step; the highest one wins',
-    `month` Date32 COMMENT 'first day of the month of the first raise; the storage partition',
+    `month` Date32 COMMENT 'first day of the month of the order or statement; the storage partition',
     `rule` LowCardinality(String) COMMENT 'rule that found it',
     `rule_version` UInt32 COMMENT 'version of the rule\'s definition',
     `class` LowCardinality(String) COMMENT 'one-sided, wrong-amount, mismatch',
@@ -131,7 +131,7 @@ CREATE TABLE IF NOT EXISTS {database}.discrepancy_event
     `discrepancy_id` String CODEC(ZSTD(1)) COMMENT 'discrepancy',
     `step_id` String CODEC(ZSTD(1)) COMMENT 'hash of what happened: a replay makes the same step again',
     `version` UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'version of the discrepancy that the step made',
-    `month` Date32 COMMENT 'first day of the month of the first raise; the storage partition',
+    `month` Date32 COMMENT 'first day of the month of the order or statement; the storage partition',
     `status` LowCardinality(String) COMMENT 'status after the step',
     `at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'when the step happened',
     `rule` LowCardinality(String) COMMENT 'rule that found it',

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tests.e2e.rig import Rig
+from tests.e2e.rig import Rig, log
 from tests.integration.cdc_stack import read_topics
 from trueup.demo.listener import DISCREPANCY_TOPICS
 from trueup.demo.run import take_score
@@ -59,7 +59,7 @@ def check_books(rig: Rig, *, quarantined: int = 0) -> Books:
 def assert_books_agree(rig: Rig, *, quarantined: int = 0) -> None:
     """Fails with everything that is wrong; says what was compared."""
     books = check_books(rig, quarantined=quarantined)
-    print(books._replace(wrong=books.wrong[:SHOWN_MAX]))  # noqa: T201
+    log.info("books", **books._replace(wrong=books.wrong[:SHOWN_MAX])._asdict())
     assert books.wrong == [], f"{len(books.wrong)} faults\n{rig.logs('worker', 'cdc')}"
     assert min(books.totals, books.rows, books.planted, books.standing) > 0
 

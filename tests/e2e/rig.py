@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import psycopg2
+import structlog
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from clickhouse.client import connect
@@ -31,6 +32,8 @@ from trueup.stack import Stack
 from trueup.upstream.plan import WorkloadPlan
 from trueup.upstream.workload import run
 
+log = structlog.get_logger()
+
 ORDERS_PER_RUN = 1_000
 CHANGES_PER_SECOND = 350.0
 LOG_LINES = 15
@@ -42,9 +45,9 @@ _IMPATIENT = Backoff(first_seconds=0.2, max_seconds=1.0, restart_attempts_max=20
 
 
 def new_seed() -> int:
-    """A seed for one test; pytest shows the printed line when the test fails."""
+    """A seed for one test; pytest shows the logged line when the test fails."""
     seed = random.getrandbits(32)
-    print(f"seed {seed}")  # noqa: T201
+    log.info("seed", seed=seed)
     return seed
 
 
@@ -87,7 +90,7 @@ class Load(threading.Thread):
         assert not self.is_alive(), f"the workload has not ended {SETTLE_SECONDS:.0f} s after it was asked to"
         if self._error is not None:
             raise self._error
-        print(f"load: {self.orders} orders, {self.changes} changes")  # noqa: T201
+        log.info("load", orders=self.orders, changes=self.changes)
 
 
 class Rig:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.books import assert_books_agree
-from tests.e2e.rig import Rig, new_seed, running_rig
+from tests.e2e.rig import Rig, log, new_seed, running_rig
 from trueup.demo.listener import Listener
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -41,7 +41,7 @@ def kill_again_and_again(rig: Rig, victim: str, rng: random.Random) -> None:
     time.sleep(rng.uniform(1.0, 4.0))
     for number in range(1, KILLS + 1):
         target = rng.choice(rig.states(victim))
-        print(f"kill {number} of {target.name} at {time.strftime('%H:%M:%S')}")  # noqa: T201
+        log.info("kill", number=number, service=target.name)
         rig.supervisor.kill(target.name)
         rig.wait_restarted(target)
         if victim == "worker" and rng.random() < SHARE_RECOVERED:

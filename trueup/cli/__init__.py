@@ -15,9 +15,9 @@ from rich.text import Text
 from trueup import __version__
 from trueup.cli.demo_command import demo
 from trueup.cli.inspect_commands import status, totals, trace
-from trueup.cli.logging_setup import set_up_logging
 from trueup.cli.service_commands import service
 from trueup.cli.up_command import up
+from trueup.log_setup import set_up_logging
 from trueup.model.errors import TrueupError
 
 app = typer.Typer(

@@ -28,7 +28,7 @@ from trueup.upstream.plan import WorkloadPlan
 def demo(
     orders: Annotated[int, typer.Option(min=100, help="Orders to trade, bill, settle and pay.")] = 20_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same business and the same faults.")] = 1,
-    rate: Annotated[float, typer.Option(min=1, help="Row changes per second that the source commits at most.")] = 5_000,
+    rate: Annotated[float, typer.Option(min=1, help="Row changes per second that the source commits at most.")] = 3_000,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards, until Ctrl-C.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
     broker: Broker = "kafka",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trueup.cli.logging_setup import set_up_logging
+from trueup.log_setup import set_up_logging
 from trueup.settings import Settings
 from trueup.wiring import run_stream_worker
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trueup.embedded.clickhouse.server import serve
 from trueup.embedded.clickhouse.settings import EndpointSettings, EndpointUser
+from trueup.log_setup import set_up_logging
 from trueup.model.errors import ConfigurationError, TrueupError
 
 _PASSWORD = "TRUEUP_CLICKHOUSE_PASSWORD"  # noqa: S105
@@ -17,6 +18,7 @@ _ANALYST_PASSWORD = "TRUEUP_CLICKHOUSE_ANALYST_PASSWORD"  # noqa: S105
 
 def main(arguments: list[str]) -> int:
     """Runs the endpoint until it is told to stop; returns the exit status."""
+    set_up_logging(service=True)
     parser = argparse.ArgumentParser(prog="python -m trueup.embedded.clickhouse", description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)

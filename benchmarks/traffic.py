@@ -110,7 +110,7 @@ def _order(order: int, status: str, completed: str | None, now: str) -> dict[str
     return {
         "order_id": order, "shop_id": _statement(order) % SHOPS + 1, "currency": "USD",
         "gross_amount": _money(_net_minor(order) + 150), "tax_amount": "1.0000", "fee_amount": "0.5000",
-        "factors": '{"weight_kg": "1.5", "zone": 3}', "status": status, "completed_at": completed, "updated_at": now,
+        "factors": None, "status": status, "completed_at": completed, "updated_at": now,
     }  # fmt: skip
 
 

@@ -121,7 +121,10 @@ class ChangeDecoder:
                 elif convert is not None:
                     values.append(convert(raw, self.table, column))
                 elif type(currency) is str:
-                    values.append(minor_units(raw, currency))
+                    minor = minor_units(raw, currency)
+                    if not -AMOUNT_MINOR_LIMIT < minor < AMOUNT_MINOR_LIMIT:
+                        raise InvalidRecord("amount-overflow", f"{raw!r:.60} is too large to be added up")
+                    values.append(minor)
                 else:
                     name = self._currency
                     raise InvalidRecord("missing-field", f"{self.table.name}.{name} is missing or no text")

@@ -103,9 +103,7 @@ _LATEST_END: Final = f"""
 """
 
 
-def read_partials(
-    client: Client, database: str, partition: int, version: PartialVersion
-) -> RebuiltPartials:
+def read_partials(client: Client, database: str, partition: int, version: PartialVersion) -> RebuiltPartials:
     """The partial totals of a Kafka partition, summed up from the contributions in its wide rows.
 
     Every partial gets `version`. Ids come back as the source gave them. Errors: UnavailableError.

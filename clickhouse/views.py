@@ -15,7 +15,9 @@ from clickhouse.schema import (
     WATERMARK,
 )
 
-_INNER: Final = frozenset({"partition", "month", "version", "is_deleted", "kafka_partition", "kafka_offset", "state", "step_id"})
+_INNER: Final = frozenset(
+    {"partition", "month", "version", "is_deleted", "kafka_partition", "kafka_offset", "state", "step_id"}
+)
 """Columns that serve the machinery; contributions to statements are left out as well."""
 
 

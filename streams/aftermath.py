@@ -144,8 +144,8 @@ def _take(aftermath: Aftermath, topic: str, message: Message) -> None:
 def _take_partial(aftermath: Aftermath, value: bytes | None) -> None:
     decoded = decode_partials_topic(value)
     if isinstance(decoded, dict):
-        for number, marked_us in decoded.items():
-            _mark(aftermath, number, marked_us)
+        for number, marker in decoded.items():
+            _mark(aftermath, number, marker.reached_us)
         return
     _said(aftermath, "orders", decoded.partition).partials.add((decoded.statement_id, decoded.payout_id))
     _mark(aftermath, decoded.partition, decoded.partial.version.watermark_us)

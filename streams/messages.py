@@ -152,9 +152,18 @@ def encode_partial_message(
     return key, dumps([statement_id, payout_id, partition, encode_partial(partial)])
 
 
-def encode_watermarks(watermarks: dict[int, int]) -> bytes:
-    """Marker on the partials topic: stage-1 partition → watermark up to which its partials stand before this marker."""
-    return orjson.dumps({"watermarks": {str(partition): mark for partition, mark in watermarks.items()}})
+class Marker(NamedTuple):
+    """How far one stage-1 partition is: partials for every change up to `settled_us` stand before the marker, and no
+    change after `reached_us` is in them.
+    """
+
+    settled_us: int
+    reached_us: int
+
+
+def encode_watermarks(watermarks: dict[int, Marker]) -> bytes:
+    """Markers on the partials topic, by stage-1 partition."""
+    return orjson.dumps({"watermarks": {str(partition): list(marker) for partition, marker in watermarks.items()}})
 
 
 class PartialMessage(NamedTuple):
@@ -166,12 +175,15 @@ class PartialMessage(NamedTuple):
     partial: Partial
 
 
-def decode_partials_topic(value: bytes | None) -> PartialMessage | dict[int, int]:
-    """A partial, or the watermarks of a marker. Errors: InvalidRecord `malformed-partial`."""
+def decode_partials_topic(value: bytes | None) -> PartialMessage | dict[int, Marker]:
+    """A partial, or markers. Errors: InvalidRecord `malformed-partial`."""
     try:
         decoded = loads(value or b"null")
         if isinstance(decoded, dict):
-            return {int(partition): int(mark) for partition, mark in decoded["watermarks"].items()}
+            return {
+                int(partition): Marker(int(settled_us), int(reached_us))
+                for partition, (settled_us, reached_us) in decoded["watermarks"].items()
+            }
         statement_id, payout_id, partition, partial = decoded
         if not (_is_id(statement_id) and _is_id(payout_id) and type(partition) is int):
             raise ValueError("an id or the partition is of another type")

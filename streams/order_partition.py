@@ -19,7 +19,7 @@ from streams.batch import Record
 from streams.codec import dumps, loads
 from streams.contributions import Contribution, PartialSum, TotalKey, changed_by_key, contributions_of
 from streams.merge import merge
-from streams.messages import PARTIALS_TOPIC, CaseStep, encode_partial_message
+from streams.messages import PARTIALS_TOPIC, CaseStep, Marker, encode_partial_message
 from streams.order_state import OrderState, decode_order_state, month_of
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
@@ -29,7 +29,7 @@ from streams.wide_rows import order_wide_row, statement_partial_row
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
 from trueup.model.registers import Partial, PartialVersion
-from trueup.model.tables import Id
+from trueup.model.tables import ORDERS, Id
 
 PARTIALS_KEPT_MAX: Final = 20_000
 """Partial totals kept decoded per partition; the rest are read from the store when they change."""
@@ -61,14 +61,19 @@ class OrderPartition(EntityPartition[OrderState]):
         self._held_back: dict[Id, int] = {}
         self._silent_until_us = 0
 
+        for key in store.deadlines(0, meta.watermark_us):
+            # Changed, but not settled when the window closed.
+            self._held_back[orjson.loads(key[9:])] = int.from_bytes(key[1:9], "big") - 1
+
     @property
-    def marker_us(self) -> int:
-        """Watermark of the published partials: just before the oldest change that no judgement has taken in yet.
+    def marker(self) -> Marker:
+        """What the published partials hold: `settled_us` is just before the oldest change that no judgement has taken in.
 
         An order that changes again before it is settled is judged later; until then its earlier change is missing from
         the partials, and stage 2 must not take them for complete.
         """
-        return min(self.watermark_us, *self._held_back.values()) if self._held_back else self.watermark_us
+        settled_us = min(self.watermark_us, *self._held_back.values()) if self._held_back else self.watermark_us
+        return Marker(settled_us, max(self.watermark_us, self._silent_until_us))
 
     def adopt(self, said: Said) -> None:
         """Go on from what was published before this partition was opened; call it before any record is processed."""
@@ -89,7 +94,9 @@ class OrderPartition(EntityPartition[OrderState]):
                 state.month_days = month_of(changes[0].commit_us) if hint is None else hint
             altered = False
             for change in changes:
-                altered = merge(state.books, change) or altered
+                if merge(state.books, change):
+                    altered = True
+                    state.legs_moved = state.legs_moved or change.table is not ORDERS
             if not altered:
                 continue
             state.judged = False
@@ -148,7 +155,7 @@ class OrderPartition(EntityPartition[OrderState]):
             books = state.books
             if books.newest_us > watermark_us:
                 self._held_back.setdefault(identifier, (state.due_us or 0) - 1)
-                self.schedule(identifier, state, books.newest_us)
+                self.recall(identifier, books.newest_us)
                 continue
             self._held_back.pop(identifier, None)
             adopted = self.take_over(identifier, state)
@@ -159,9 +166,11 @@ class OrderPartition(EntityPartition[OrderState]):
                 next_due_us = verdict.next_due_us
                 for case in with_adopted(verdict.changed, adopted, state.cases):
                     self._output.case_changed(self.number, CaseStep(case, identifier, state.month_days or 0), version)
-            contributed = contributions_of(books)
-            if contributed != state.contributed:
-                self._contribute(state, contributed, version)
+            if state.legs_moved:
+                state.legs_moved = False
+                contributed = contributions_of(books)
+                if contributed != state.contributed:
+                    self._contribute(state, contributed, version)
             state.judged = True
             self.schedule(identifier, state, next_due_us)
             self.touch(identifier, state)

@@ -20,10 +20,10 @@ class OrderState:
 
     `month_days` is the first day of the month of its wide row (days since the epoch), fixed when the order is first
     seen. `due_us` is when it must be judged again, `stored_due_us` the one that the store holds. `judged` tells whether
-    the present registers have been judged.
+    the present registers have been judged, `legs_moved` whether items or lines may have changed since `contributed`.
     """
 
-    __slots__ = ("books", "cases", "contributed", "due_us", "judged", "month_days", "stored_due_us")
+    __slots__ = ("books", "cases", "contributed", "due_us", "judged", "legs_moved", "month_days", "stored_due_us")
 
     def __init__(self, order_id: Id) -> None:
         self.books = OrderBooks(order_id)
@@ -33,6 +33,7 @@ class OrderState:
         self.due_us: int | None = None
         self.stored_due_us: int | None = None
         self.judged = False
+        self.legs_moved = True
 
     def encode(self) -> bytes:
         """JSON bytes; `decode_order_state` reads them."""

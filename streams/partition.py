@@ -122,8 +122,12 @@ class EntityPartition(Generic[StateT]):
     def schedule(self, identifier: Id, state: StateT, due_us: int | None) -> None:
         """Judge the entity when the watermark reaches `due_us` (None: not before it changes)."""
         if due_us is not None and due_us != state.due_us:
-            heapq.heappush(self._pending, (due_us, isinstance(identifier, str), identifier))
+            self.recall(identifier, due_us)
         state.due_us = due_us
+
+    def recall(self, identifier: Id, at_us: int) -> None:
+        """Look at the entity again at `at_us`; what the store knows as its due time stays."""
+        heapq.heappush(self._pending, (at_us, isinstance(identifier, str), identifier))
 
     def adopt_cases(self, said: Said) -> None:
         """Take over what consumers were told last; judged again once the watermark has passed the commit it is about."""

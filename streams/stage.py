@@ -180,6 +180,9 @@ class StageRunner:
         """Let newly opened partitions go on from what was published before."""
         for number in numbers:
             self.partitions[number].adopt(aftermath.get((self.name, number), nothing_said()))
+        if self._on_advanced is not None and numbers:
+            # Before anything is computed again: what follows may be older than what was sent before.
+            self._on_advanced([self.partitions[number] for number in numbers])
 
     async def assigned(self, committed: Mapping[int, Mapping[str, int]]) -> dict[TopicPartition, int]:
         """Open the partitions that this worker now owns; the offsets to read from.

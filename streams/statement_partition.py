@@ -25,6 +25,7 @@ from streams.messages import (
     PARTIALS_TOPIC,
     TOTALS_TOPIC,
     CaseStep,
+    Marker,
     PartialMessage,
     decode_partials_topic,
     totals_message,
@@ -66,7 +67,7 @@ class StatementPartition(EntityPartition[StatementState]):
         self._tolerances = tolerances
         self._output = output
         self._partition_count = partition_count
-        self.markers: dict[int, int] = {}
+        self.markers: dict[int, Marker] = {}
         self._told: set[Id] = set()
         self.source_watermark_us = 0
 
@@ -103,9 +104,7 @@ class StatementPartition(EntityPartition[StatementState]):
     def advance(self, source_watermark_us: int) -> None:
         """Judge every statement whose time has come, at the watermark that sources and markers together allow."""
         self.source_watermark_us = source_watermark_us
-        if len(self.markers) < self._partition_count:
-            return
-        watermark_us = min(source_watermark_us, *self.markers.values())
+        watermark_us = self._settled_us()
         if watermark_us <= self.watermark_us:
             return
         self.watermark_us = watermark_us
@@ -119,6 +118,20 @@ class StatementPartition(EntityPartition[StatementState]):
         due = self.take_due(watermark_us)
         if due:
             self._judge(due)
+
+    def _settled_us(self) -> int:
+        """Up to when statements and totals can be compared; 0 while they cannot.
+
+        Not while a stage-1 partition is ahead of the statements: of what an order was meanwhile, and is no more, its
+        totals tell nothing.
+        """
+        markers = self.markers.values()
+        if (
+            len(markers) < self._partition_count
+            or max(marker.reached_us for marker in markers) > self.source_watermark_us
+        ):
+            return 0
+        return min(self.source_watermark_us, *(marker.settled_us for marker in markers))
 
     def _decode(
         self,
@@ -138,7 +151,7 @@ class StatementPartition(EntityPartition[StatementState]):
                 if topic == PARTIALS_TOPIC:
                     decoded = decode_partials_topic(record.value)
                     if isinstance(decoded, dict):
-                        self._mark(decoded)
+                        self.markers.update(decoded)
                     elif decoded.statement_id is None:
                         strays.append(decoded)
                     else:
@@ -152,11 +165,6 @@ class StatementPartition(EntityPartition[StatementState]):
             if change is not None:
                 output.add_row(change.table.name, mirror_row(change))
                 changes.setdefault(change.key, []).append(change)
-
-    def _mark(self, watermarks: dict[int, int]) -> None:
-        for partition, watermark_us in watermarks.items():
-            if watermark_us > self.markers.get(partition, -1):
-                self.markers[partition] = watermark_us
 
     def _merge_partial(self, state: StatementState, message: PartialMessage) -> bool:
         held = state.books.partials.get(message.partition)
@@ -208,6 +216,7 @@ class StatementPartition(EntityPartition[StatementState]):
 
     def _settle_or_schedule(self, touched: dict[Id, StatementState]) -> None:
         due: dict[Id, StatementState] = {}
+        settled_us = min(self.watermark_us, self._settled_us())
         for identifier, state in touched.items():
             newest_us = state.books.newest_us
             if state.month_days is None:
@@ -215,7 +224,7 @@ class StatementPartition(EntityPartition[StatementState]):
                 state.month_days = month_of(newest_us) if hint is None else hint
             state.judged = False
             self.touch(identifier, state)
-            if newest_us <= self.watermark_us:
+            if newest_us <= settled_us:
                 due[identifier] = state
             elif state.due_us is None or newest_us < state.due_us:
                 self.schedule(identifier, state, newest_us)

@@ -39,18 +39,17 @@ def order_wide_row(state: OrderState, encoded: bytes, partition: int, version: i
     currency = order.currency if order else items[0].currency if items else lines[0].currency if lines else ""
     billed = sum(item.amount_minor for item in items if item.currency == currency)
     paid_out = sum(line.amount_minor for line in lines if line.currency == currency)
+    factor = scaled(1, currency) if currency else 1
     shop = order.shop_id if order else items[0].shop_id if items else ""
     open_rules = sorted({case.finding.rule for case in state.cases.values() if case.is_open}) if state.cases else []
     registers: tuple[Register[Any], ...] = (*books.orders.values(), *books.items.values(), *books.lines.values())
     return (
         books.order_id, partition, state.month_days, version, shop, currency,
         order.status if order else "",
-        scaled(order.gross_minor, currency) if order else None,
-        scaled(order.tax_minor, currency) if order else None,
-        scaled(order.fee_minor, currency) if order else None,
-        scaled(net_minor(order), currency) if order else None,
+        order.gross_minor * factor if order else None, order.tax_minor * factor if order else None,
+        order.fee_minor * factor if order else None, net_minor(order) * factor if order else None,
         order.completed_us if order else None, order.updated_us if order else None,
-        scaled(billed, currency) if billed else 0, len(items), scaled(paid_out, currency) if paid_out else 0, len(lines),
+        billed * factor, len(items), paid_out * factor, len(lines),
         list({str(item.statement_id) for item in items}),
         _verdict(judged=state.judged, open_rules=open_rules, due_us=state.due_us), open_rules, state.due_us,
         min((held.first_us for held in registers), default=books.newest_us), books.newest_us,

@@ -11,10 +11,8 @@ HOUR_US = 3_600_000_000
 FIRST_US = START_US + HOUR_US
 """Business times lie before the first commit and every grace is over: what looked incomplete would be raised at once."""
 
-SHOP = 9
 STATEMENT_STEPS = {"open": "closed", "closed": "confirmed", "confirmed": "paying", "paying": "paid"}
 ORDER_STEPS = {"created": "paid", "paid": "completed", "completed": "partially_refunded"}
-CURRENCY = "USD"
 
 
 def text(cents: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from streams.messages import PARTIALS_TOPIC, encode_partial_message, encode_watermarks
+from streams.messages import PARTIALS_TOPIC, Marker, encode_partial_message, encode_watermarks
 from streams.statement_partition import StatementPartition
 from tests.partition_bench import Bench, LogRecord, Message, PartitionT, records_of
 from tests.source_log import DEFAULTS, FAR_US, SECOND_US, SOURCE, START_US, SourceLog
@@ -73,7 +73,8 @@ FIELDS: dict[str, tuple[str, st.SearchStrategy[Any], dict[str, st.SearchStrategy
 """Table → primary key, its values, and the fields that vary (most of them in most rows as by default)."""
 
 PARTIAL_PARTITIONS = 2
-LAST_MARKER = encode_watermarks(dict.fromkeys(range(PARTIAL_PARTITIONS), FAR_US))
+EARLY_US = START_US + 10 * SECOND_US
+LAST_MARKER = encode_watermarks(dict.fromkeys(range(PARTIAL_PARTITIONS), Marker(FAR_US, FAR_US)))
 
 Step = tuple[str, str, str, dict[str, Any]]
 """(what, table, source, fields)."""
@@ -106,8 +107,7 @@ def happened(what: list[Step]) -> SourceLog:
     return log
 
 
-WITHOUT_CRASH = ("advance", "close", "finish")
-ANY = (*WITHOUT_CRASH, "crash")
+DISTURBANCES = ("advance", "close", "finish", "crash")
 STATEMENT_OF_ITEM: dict[Id, Id] = {1: 1, 2: 1, 3: 2, 10: 2, "i": "s"}
 PAYOUT_OF_ITEM: dict[Id, Id] = {1: 1, 2: 1, 3: 2, 10: 2, "i": "p"}
 STATEMENT_OF_PAYOUT: dict[Id, Id] = {1: 1, 2: 2, "p": "s"}
@@ -157,7 +157,7 @@ class Reading:
         again = self._draw(st.lists(st.sampled_from(messages), max_size=4)) if messages else []
         return list(self._draw(st.permutations(messages + again)))
 
-    def run(self, bench: Bench[PartitionT], records: list[LogRecord], disturbances: tuple[str, ...] = ANY) -> None:
+    def run(self, bench: Bench[PartitionT], records: list[LogRecord]) -> None:
         """Read all of the log, with windows, watermarks and crashes anywhere in between; then judge the rest."""
         while True:
             ends = bench.partition.ends
@@ -166,7 +166,7 @@ class Reading:
                 break
             batch = left[: self._draw(st.integers(1, len(left)))]
             bench.partition.process(batch)
-            for action in self._draw(st.lists(st.sampled_from(disturbances), max_size=3)):
+            for action in self._draw(st.lists(st.sampled_from(DISTURBANCES), max_size=3)):
                 self.disturb(bench, action)
         finish(bench)
 
@@ -233,5 +233,5 @@ def partials(draw: Callable[[st.SearchStrategy[Any]], Any]) -> list[PartialSpec]
 
 def partial_messages(specs: list[PartialSpec]) -> list[Message]:
     """The messages on the partials topic, with a marker that lets some be judged early."""
-    early = encode_watermarks(dict.fromkeys(range(PARTIAL_PARTITIONS), START_US + 10 * SECOND_US))
+    early = encode_watermarks(dict.fromkeys(range(PARTIAL_PARTITIONS), Marker(EARLY_US, EARLY_US)))
     return [(PARTIALS_TOPIC, value) for value in (*(encode_partial_message(*spec)[1] for spec in specs), early)]

@@ -114,16 +114,31 @@ class LivePipeline:
         assert partition is not None
         self._append_partial(partition, value)
 
+    def crash(self, stage: str) -> None:
+        """The worker of a stage dies; another one goes on from its stores and from what it had said."""
+        if stage == "statements":
+            for held in self.statements:
+                held.crash()
+            return
+        self.collect()
+        for bench in self.orders:
+            bench.marked_us = max(bench.marked_us, bench.partition.marker.reached_us)
+            bench.crash()
+        self._mark = MarkerSender(self._send_marker, PARTITIONS)
+        self._mark([bench.partition for bench in self.orders])
+
     def something(self) -> None:
-        """Any one of the things that can happen."""
+        """Any one of the things that can happen, a crash seldom."""
         number = self._random.randrange(PARTITIONS)
         stage = self._random.choice(("orders", "statements"))
-        action = self._random.choice(("poll", "poll", "poll", "hear", "close", "finish"))
+        action = self._random.choice((*("poll", "poll", "poll", "hear", "close", "finish") * 3, "crash"))
         bench = (self.orders if stage == "orders" else self.statements)[number]
         if action == "poll":
             self.poll(stage, number)
         elif action == "hear":
             self.hear(stage)
+        elif action == "crash":
+            self.crash(stage)
         elif action == "close":
             bench.close_window()
         else:

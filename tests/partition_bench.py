@@ -11,9 +11,20 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import orjson
 
 from reconcile.finding import CLASSES
-from reconcile.lifecycle import Case, CaseKey
+from reconcile.lifecycle import Case, CaseKey, decode_case, discrepancy_id
 from reconcile.order_rules import Tolerances
-from streams.messages import DISCREPANCY_PREFIX, PARTIALS_TOPIC, TopicNames
+from streams.aftermath import PublishedCase, Said, nothing_said
+from streams.codec import loads
+from streams.messages import (
+    CASE_HEADER,
+    DISCREPANCY_PREFIX,
+    OWNER_HEADER,
+    PARTIALS_TOPIC,
+    TOTALS_TOPIC,
+    PartialMessage,
+    TopicNames,
+    decode_partials_topic,
+)
 from streams.order_partition import OrderPartition
 from streams.output import Output
 from streams.partition import Snapshot
@@ -50,6 +61,7 @@ class Sent(NamedTuple):
     key: bytes | None
     value: bytes | None
     partition: int | None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 def partition_of(key: Id, partition_count: int) -> int:
@@ -83,7 +95,7 @@ PartitionT = TypeVar("PartitionT", OrderPartition, StatementPartition)
 class Bench(Generic[PartitionT]):
     """One partition over its store; `crash` loses everything but the store and what was sent.
 
-    `tables` holds the ClickHouse rows of all windows that were closed.
+    `tables` holds the ClickHouse rows of all windows that were closed, `marked_us` the newest marker that was sent for it.
     """
 
     directory: Path
@@ -91,6 +103,7 @@ class Bench(Generic[PartitionT]):
     sent: list[Sent] = field(default_factory=list)
     tables: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
     in_flight: Snapshot | None = None
+    marked_us: int = 0
     partition: PartitionT = field(init=False)
     output: Output = field(init=False)
 
@@ -113,7 +126,7 @@ class Bench(Generic[PartitionT]):
         partition: int | None = None,
         headers: list[tuple[str, bytes]] | None = None,
     ) -> None:
-        self.sent.append(Sent(topic, key, value, partition))
+        self.sent.append(Sent(topic, key, value, partition, tuple(headers or ())))
 
     def close_window(self) -> None:
         """Freeze a window and write its rows; the state is written by `finish_window`."""
@@ -135,6 +148,7 @@ class Bench(Generic[PartitionT]):
         self.in_flight = None
         self.partition.store.close()
         self._open()
+        self.partition.adopt(said(self.sent, self.marked_us))
 
     def settle_all(self, watermark_us: int) -> None:
         """Judge everything and make it durable."""
@@ -192,6 +206,25 @@ def statement_bench(
         )  # fmt: skip
 
     return Bench(directory, make)
+
+
+def said(sent: Iterable[Sent], marked_us: int) -> Said:
+    """What the messages tell somebody who opens the partition that sent them."""
+    result = nothing_said()
+    for message in sent:
+        headers = dict(message.headers)
+        if message.topic == PARTIALS_TOPIC:
+            partial = decode_partials_topic(message.value)
+            assert isinstance(partial, PartialMessage)
+            result.partials.add((partial.statement_id, partial.payout_id))
+            marked_us = max(marked_us, partial.partial.version.watermark_us)
+        elif message.topic == TOTALS_TOPIC:
+            result.totals.add(orjson.loads(message.key or b""))
+        elif CASE_HEADER in headers:
+            _stage, _number, owner = orjson.loads(headers[OWNER_HEADER])
+            case = decode_case(loads(headers[CASE_HEADER]))
+            result.cases[discrepancy_id(case.key)] = PublishedCase(owner, case)
+    return result._replace(marked_us=marked_us)
 
 
 Opened = tuple[CaseKey, int | None, int | None, str]

@@ -134,6 +134,7 @@ def test_a_bad_envelope_is_refused(value: Any, code: str) -> None:
         ("billing_item", {"amount": 8.0}, "wrong-type"),
         ("billing_item", {"amount": "NaN"}, "not-finite"),
         ("billing_item", {"amount": "9" * 35}, "amount-overflow"),
+        ("billing_item", {"amount": "1e24"}, "amount-overflow"),
         ("billing_item", {"amount": "1.001"}, "too-fine"),
         ("billing_item", {"amount": "eight"}, "not-a-number"),
         ("billing_item", {"created_at": "yesterday"}, "wrong-type"),

@@ -1,0 +1,67 @@
+"""Stage 2 compares statements with totals of one and the same time, also after a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streams.messages import PARTIALS_TOPIC, Marker, encode_watermarks
+from tests.partition_bench import LogRecord, Message, messages_of, open_cases, order_bench, records_of, statement_bench
+from tests.source_log import SECOND_US, START_US, SourceLog
+
+
+def marker(settled_us: int, reached_us: int) -> Message:
+    return PARTIALS_TOPIC, encode_watermarks({0: Marker(settled_us, reached_us)})
+
+
+def test_no_verdict_while_the_totals_are_ahead_of_the_statements(tmp_path: Path) -> None:
+    """An item came and went before its order was judged: no total tells that there ever was one."""
+    later_us = START_US + 9 * SECOND_US
+    log = SourceLog().put("statement").tick().put("statement", item_count=0, amount="0.00")
+    records = records_of([*messages_of(log.events), marker(later_us, later_us)])
+    bench = statement_bench(tmp_path / "statements")
+    try:
+        bench.partition.process([records[0], records[2]])
+        bench.partition.advance(START_US)
+        assert bench.sent == [message for message in bench.sent if not message.topic.startswith("discrepancy.")]
+        bench.partition.process([records[1]])
+        bench.settle_all(later_us)
+        (state,) = bench.states().values()
+        assert (open_cases(state.cases.values()), state.judged) == (set(), True)
+    finally:
+        bench.close()
+
+
+def test_a_marker_that_goes_back_holds_verdicts_back(tmp_path: Path) -> None:
+    late_us = START_US + 9 * SECOND_US
+    log = SourceLog().put("statement", item_count=0, amount="0.00").tick().put("statement", amount="1.00")
+    bench = statement_bench(tmp_path / "statements")
+    try:
+        values = [*messages_of(log.events), marker(late_us, late_us), marker(START_US, late_us)]
+        first, second, high, low = records_of(values)
+        bench.partition.process([first, high])
+        bench.partition.advance(late_us)
+        bench.partition.process([low, second])
+        assert [message.topic for message in bench.sent if message.topic.startswith("discrepancy.")] == []
+        bench.partition.process([LogRecord(PARTIALS_TOPIC, 0, low.offset + 1, marker(late_us + 1, late_us)[1])])
+        bench.partition.advance(late_us + 1)
+        assert [message.topic for message in bench.sent if message.topic.startswith("discrepancy.")] == [
+            "discrepancy.wrong-amount"
+        ]
+    finally:
+        bench.close()
+
+
+def test_an_order_that_is_held_back_is_still_held_back_after_a_restart(tmp_path: Path) -> None:
+    log = SourceLog().put("orders").tick(10).put("orders", fee_amount="2.00")
+    between_us = START_US + 5 * SECOND_US
+    bench = order_bench(tmp_path / "orders")
+    try:
+        bench.partition.process(records_of(messages_of(log.events)))
+        bench.settle_all(between_us)
+        assert bench.partition.marker == Marker(START_US - 1, between_us)
+        bench.crash()
+        assert bench.partition.marker == Marker(START_US - 1, between_us)
+        bench.partition.advance(START_US + 20 * SECOND_US)
+        assert bench.partition.marker.settled_us == START_US + 20 * SECOND_US
+    finally:
+        bench.close()

@@ -148,14 +148,16 @@ def payout_totals(view: StatementView) -> Iterator[Finding]:
         assert payout is not None
         lines = line_total(view.books, payout.payout_id, payout.currency)
         evidence: list[tuple[str, Register[Any] | Mark]] = [("payout", register)]
-        expected, detail = lines.amount_minor, f"the payout's {lines.count} lines do not add up to its amount"
+        expected: int | None = lines.amount_minor
+        detail = f"the payout's {lines.count} lines do not add up to its amount"
         if lines.amount_minor == payout.amount_minor:
             if view.statement is None or view.register is None:
                 continue
             same_currency = view.statement.currency == payout.currency
             if same_currency and view.statement.amount_minor == payout.amount_minor:
                 continue
-            expected = view.statement.amount_minor
+            # Amounts in two currencies cannot be compared: only the payout's own is told.
+            expected = view.statement.amount_minor if same_currency else None
             detail = (
                 "the payout's amount is not its statement's"
                 if same_currency

@@ -78,7 +78,8 @@ class Batch:
     Args:
         stage: name of the stage.
         number: 1, 2, 3 … per stage and lease.
-        records: partition number → records of every topic of the stage, ascending by offset within a topic.
+        records: partition number → records of every topic of the stage, ascending by offset within a topic. Emptied
+            when the handler has returned.
         ends: the offset after the last one that this batch covers, per topic partition. Marking these durable says
             that everything before them is.
         lease: the assignment that the records were read under. A handler that works long may look at `lease.valid`.
@@ -86,7 +87,7 @@ class Batch:
 
     stage: str
     number: int
-    records: Mapping[int, list[Record]]
+    records: dict[int, list[Record]]
     ends: Mapping[TopicPartition, int]
     lease: Lease
 

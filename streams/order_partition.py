@@ -31,7 +31,7 @@ from trueup.model.errors import InvalidRecord
 from trueup.model.registers import Partial, PartialVersion
 from trueup.model.tables import ORDERS, Id
 
-PARTIALS_KEPT_MAX: Final = 20_000
+PARTIALS_KEPT_MAX: Final = 1_000
 """Partial totals kept decoded per partition; the rest are read from the store when they change."""
 
 

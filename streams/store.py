@@ -22,7 +22,7 @@ STRAY: Final = b"s"
 PAYOUT_OWNER: Final = b"y"
 _META: Final = b"m"
 _MIB: Final = 1 << 20
-WRITE_BUFFER_MIB: Final = 8
+WRITE_BUFFER_MIB: Final = 4
 BLOCK_CACHE_MIB: Final = 64
 
 _block_cache: list[Cache] = []

@@ -157,6 +157,8 @@ class BatchConsumer(Consumer):
             error.add_note(f"in the handler of {batch.stage}, on batch {batch.number}: it is not durable")
             self.fail(error)
         finally:
+            # Faust's event and stream point at each other: without this the records wait for the garbage collector.
+            batch.records.clear()
             self._running -= 1
             if not self._running:
                 self._idle.set()

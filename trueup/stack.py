@@ -37,6 +37,8 @@ from trueup.worker_metrics import metric_total
 BrokerKind = Literal["kafka", "memory"]
 STACK_FILE: Final = "stack.json"
 READY_SECONDS: Final = 180.0
+WORKER_MEMORY: Final = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""One allocator with few arenas: windows are built and freed in several threads, and each arena keeps what it once held."""
 
 
 class Stack:
@@ -244,7 +246,7 @@ class Stack:
                 *(sys.executable, "-m", "trueup.cli", "service", "worker"),
                 *("--number", str(number), "--metrics-port", str(port)),
             ],
-            env=environment(self.settings),
+            env={**environment(self.settings), **WORKER_MEMORY},
             ready=http_answers(f"http://{LOOPBACK}:{port}/metrics"),
             ready_timeout_seconds=90,
             stop_timeout_seconds=75,

@@ -32,6 +32,10 @@ CLICKHOUSE_GIVE_UP_SECONDS: Final = 20.0
 """One attempt to insert; the stage repeats it for as long as ClickHouse is away."""
 
 
+STATEMENT_WEIGHT: Final = 8
+"""A statement's state, with the partials of all partitions, takes about so much more memory than an order's."""
+
+
 def wall_clock_us() -> int:
     """Microseconds since the epoch."""
     return time.time_ns() // 1000
@@ -124,7 +128,8 @@ class _Opener:
         self._output = builder.outputs[stage.name]
         self._tolerances = tolerances_of(settings.rules)
         self._partition_count = settings.kafka.partitions
-        self._cache_entities = settings.streams.cache_entities // settings.kafka.partitions
+        share = settings.streams.cache_entities // settings.kafka.partitions
+        self._cache_entities = share if stage.name == "orders" else share // STATEMENT_WEIGHT
         wide = ORDER_WIDE if stage.name == "orders" else STATEMENT_WIDE
         self._recovery = Recovery(
             builder.directory / stage.name, builder.client, settings.clickhouse.database, wide,

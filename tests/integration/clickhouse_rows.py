@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
+
 from clickhouse.definition import LABEL, LABELS, MINOR, MONEY, TIME, Definition
 from clickhouse.schema import ORDER_WIDE
 
@@ -43,13 +45,24 @@ def _value(clickhouse_type: str, place: int) -> Any:
     return _PLAIN[clickhouse_type][place]
 
 
+def changed(definition: Definition, row: tuple[Any, ...], **values: Any) -> tuple[Any, ...]:
+    names = [column.name for column in definition.columns]
+    assert values.keys() <= set(names)
+    return tuple(values.get(name, held) for name, held in zip(names, row, strict=True))
+
+
+def encoded_state(entity_id: int | str, content: bytes = b"") -> bytes:
+    """What matters of an encoded state to ClickHouse: JSON whose second entry is the entity's id."""
+    return orjson.dumps([1, entity_id, content.hex()])
+
+
 def order_row(order_id: int | str, **changed: Any) -> Row:
     """A row of `order_wide`, all zero but for what is given."""
     values: dict[str, Any] = {column.name: _zero(column.type) for column in ORDER_WIDE.columns} | {
         "order_id": order_id,
         "month": 19_662,
         "verdict": "matched",
-        "state": f'{{"id":{order_id}}}',
+        "state": encoded_state(order_id),
     }
     return tuple((values | changed).values())
 

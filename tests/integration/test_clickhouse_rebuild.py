@@ -17,7 +17,7 @@ from clickhouse.migrate import migrate
 from clickhouse.rebuild import LATEST_ITEMS_MAX, RebuiltPartials, read_partials, read_states
 from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
 from tests.integration.clickhouse_books import Server, running_server
-from tests.integration.clickhouse_rows import edge_rows, order_row
+from tests.integration.clickhouse_rows import changed, edge_rows, encoded_state, order_row
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.model.registers import ItemTotal, LatestItem, LineTotal, Partial, PartialVersion
 from trueup.model.tables import Id
@@ -192,12 +192,13 @@ def test_states_come_back_as_they_were_written_last(client: Client, batch_rows: 
     for version in range(1, 5):
         rows = []
         for order_id in chance.sample(range(3000), 1000):
-            state, due_us = chance.randbytes(200), chance.choice([None, 1_700_000_000_000_001])
+            state = encoded_state(order_id, chance.randbytes(200))
+            due_us = chance.choice([None, 1_700_000_000_000_001])
             newest[str(order_id).encode()] = (state, due_us)
             row = order_row(
                 order_id, partition=2, month=MONTHS[order_id % 3], version=version, state=state, next_due_at=due_us
             )
-            rows += [row, order_row(order_id + 10_000, partition=3, state=b"other partition")]
+            rows += [row, order_row(order_id + 10_000, partition=3, state=encoded_state(order_id, b"other"))]
         write(client, rows)
     batches = list(read_states(client, DATABASE, ORDER_WIDE, 2, batch_rows=batch_rows))
     read = [
@@ -210,9 +211,11 @@ def test_states_come_back_as_they_were_written_last(client: Client, batch_rows: 
 
 
 def test_statements_are_rebuilt_alike_and_an_empty_partition_is_empty(client: Client) -> None:
-    client.insert_arrow("statement_wide", to_arrow(STATEMENT_WIDE, edge_rows(STATEMENT_WIDE)), database=DATABASE)
+    state = encoded_state("A-1 ü€ '")
+    rows = [changed(STATEMENT_WIDE, row, state=state) for row in edge_rows(STATEMENT_WIDE)]
+    client.insert_arrow("statement_wide", to_arrow(STATEMENT_WIDE, rows), database=DATABASE)
     batches = list(read_states(client, DATABASE, STATEMENT_WIDE, 65_535, batch_rows=10))
-    assert [(batch.keys, batch.states) for batch in batches] == [(["A-1 ü€ '\\\n".encode()],) * 2]
+    assert [(batch.keys, batch.states) for batch in batches] == [(['"A-1 ü€ \'"'.encode()], [state])]
     assert [batch.due_us for batch in batches] == [[1_700_000_000_123_456]]
     assert list(read_states(client, DATABASE, STATEMENT_WIDE, 9, batch_rows=10)) == []
 
@@ -230,7 +233,11 @@ def test_a_server_that_dies_half_way_is_no_short_answer(tmp_path: Path) -> None:
         chance = random.Random(5)
         for start in range(0, 40_000, 10_000):
             write(
-                client, [order_row(order_id, state=chance.randbytes(1500)) for order_id in range(start, start + 10_000)]
+                client,
+                [
+                    order_row(order_id, state=encoded_state(order_id, chance.randbytes(750)))
+                    for order_id in range(start, start + 10_000)
+                ],
             )
         batches = read_states(client, DATABASE, ORDER_WIDE, 0, batch_rows=1000)
         assert next(batches).keys

@@ -9,19 +9,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from clickhouse.columns import mirror_row, to_arrow
-from clickhouse.definition import Definition
 from clickhouse.migrate import migrate
 from clickhouse.reader import Reader, Total
 from clickhouse.schema import DISCREPANCY, DISCREPANCY_EVENT, MIRRORS, ORDER_WIDE, QUARANTINE, STATEMENT_WIDE, WATERMARK
 from clickhouse.writer import Writer
 from tests.integration.clickhouse_books import Server, running_server
-from tests.integration.clickhouse_rows import edge_rows, order_row
+from tests.integration.clickhouse_rows import changed, edge_rows, order_row
 from trueup.model.change import Change
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.model.tables import BILLING_ITEM, ORDERS, PAYOUT
@@ -43,12 +41,6 @@ def write(server: Server, tables: dict[str, pa.Table], *, give_up_seconds: float
         asyncio.run(writer.insert(tables))
     finally:
         writer.close()
-
-
-def changed(definition: Definition, row: tuple[Any, ...], **values: Any) -> tuple[Any, ...]:
-    names = [column.name for column in definition.columns]
-    assert values.keys() <= set(names)
-    return tuple(values.get(name, held) for name, held in zip(names, row, strict=True))
 
 
 def test_an_insert_waits_for_a_server_that_comes_back(server: Server) -> None:
@@ -122,7 +114,7 @@ def test_an_order_is_traced_through_all_its_tables(server: Server) -> None:
     discrepancy, event = edge_rows(DISCREPANCY)[0], edge_rows(DISCREPANCY_EVENT)[0]
     found = changed(DISCREPANCY, discrepancy, discrepancy_id="d1", order_id="O-1", version=4, status="open")
     steps = [
-        changed(DISCREPANCY_EVENT, event, discrepancy_id="d1", version=version, status=status)
+        changed(DISCREPANCY_EVENT, event, discrepancy_id="d1", step_id=str(version), version=version, status=status)
         for version, status in ((4, "regressed"), (3, "auto-resolved"), (2, "open"))
     ]
     write(

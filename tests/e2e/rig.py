@@ -220,13 +220,13 @@ class Rig:
 
 @contextlib.contextmanager
 def running_rig(data_dir: Path, *, workers: int = 2) -> Iterator[Rig]:
-    """A stack below the directory; its data are removed at the end, its logs stay."""
+    """A stack below the directory; its data are removed when all went well."""
     rig = Rig(data_dir, workers)
     try:
         rig.open()
         yield rig
     finally:
         rig.close()
-        for folder in data_dir.iterdir():
-            if folder.is_dir() and folder.name != "log":
-                shutil.rmtree(folder, ignore_errors=True)
+    for folder in data_dir.iterdir():
+        if folder.is_dir() and folder.name != "log":
+            shutil.rmtree(folder)

@@ -1,0 +1,1 @@
+"""Specs that are shipped: package data, read through importlib.resources."""

@@ -1,0 +1,165 @@
+"""Named formulas that use each other, read, put in order and checked: what is compiled and what is explained."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, DivisionByZero, InvalidOperation, Overflow
+from difflib import get_close_matches
+from typing import Final
+
+from reconcile.formula.errors import FormulaError, error_of
+from reconcile.formula.functions import DEFAULT_FUNCTIONS
+from reconcile.formula.kinds import Kind, kind_of
+from reconcile.formula.parse import dotted_name, parse
+
+ARITHMETIC: Final = Context(
+    prec=50, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=37, traps=[InvalidOperation, DivisionByZero, Overflow]
+)
+"""How every operation of a formula is computed: correct to 50 digits, below 10³⁸, no signal passed over."""
+
+FORMULAS_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFormula:
+    """One formula of a program: its text, its tree, the kind of its value."""
+
+    name: str
+    where: str
+    text: str
+    tree: ast.expr
+    kind: Kind
+
+    def error(self, node: ast.expr, what: str, remedy: str) -> FormulaError:
+        """The error of a piece of this formula."""
+        return error_of(what, node, where=self.where, text=self.text, remedy=remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Formulas in the order in which they can be computed, with the names they need from outside.
+
+    Args:
+        inputs: names from outside that the formulas use, with their kinds.
+        formulas: the formulas that the results need, each after the ones it uses.
+        results: names of the formulas that are asked for; the first one is the value of the program.
+    """
+
+    inputs: dict[str, Kind]
+    formulas: tuple[NamedFormula, ...]
+    results: tuple[str, ...]
+
+
+def read_program(
+    formulas: Mapping[str, str], *, names: Mapping[str, Kind], where: str, results: Iterable[str]
+) -> Program:
+    """Read formulas that may use `names` and each other.
+
+    Args:
+        formulas: name → text.
+        names: names from outside, such as factors, with the kinds of their values.
+        where: what the formulas belong to, for errors.
+        results: the formulas that are asked for; others are read and checked, but computed only if these use them.
+
+    Errors: FormulaError for a formula that cannot be read, an unknown name, a cycle, kinds that do not fit.
+    """
+    if len(formulas) > FORMULAS_MAX:
+        raise FormulaError(
+            f"there are {len(formulas)} formulas, {FORMULAS_MAX} are allowed",
+            where=where,
+            remedy="divide them into rules",
+        )
+    for name in (*formulas, *(name for name in names if name in formulas)):
+        _check_name(name, where, is_taken=name in names)
+    read = {
+        name: NamedFormula(name, _place(where, name), text, parse(text, where=_place(where, name)), "number")
+        for name, text in formulas.items()
+    }
+    uses = {name: set(_names_used(formula, {*formulas, *names})) for name, formula in read.items()}
+    order = _in_order(uses, where)
+    kinds = dict(names)
+    for name in order:
+        formula = read[name]
+        kinds[name] = kind_of(formula.tree, kinds, formula.error)
+    asked = tuple(results)
+    needed = _reachable(asked, uses)
+    return Program(
+        inputs={name: kind for name, kind in names.items() if name in needed},
+        formulas=tuple(
+            NamedFormula(name, read[name].where, read[name].text, read[name].tree, kinds[name])
+            for name in order
+            if name in needed
+        ),
+        results=asked,
+    )
+
+
+def _place(where: str, name: str) -> str:
+    return f"{where}, formula {name}" if where else f"formula {name}"
+
+
+def _check_name(name: str, where: str, *, is_taken: bool) -> None:
+    """A formula's name is a plain name of its own."""
+    remedy = "give the formula another name"
+    tree = parse(name, where=_place(where, name))
+    if not isinstance(tree, ast.Name) or name in DEFAULT_FUNCTIONS:
+        raise FormulaError(f"{name!r} is no name for a formula", where=where, remedy=remedy)
+    if is_taken:
+        raise FormulaError(f"{name} is both a formula and a given name", where=where, remedy=remedy)
+
+
+def _names_used(formula: NamedFormula, known: Iterable[str]) -> Iterator[str]:
+    """Every name in the formula; FormulaError for one that is not known."""
+    inside: set[int] = set()
+    for node in ast.walk(formula.tree):
+        if isinstance(node, ast.Call):
+            inside.add(id(node.func))
+        if isinstance(node, ast.Attribute):
+            inside.add(id(node.value))
+        name = None if id(node) in inside or not isinstance(node, ast.expr) else dotted_name(node)
+        if name is None:
+            continue
+        if name not in known:
+            close = get_close_matches(name, sorted(known), n=1)
+            remedy = f"did you mean {close[0]}?" if close else f"known names: {', '.join(sorted(known)) or 'none'}"
+            raise formula.error(node, f"the name {name} is not known", remedy)
+        yield name
+
+
+def _in_order(uses: Mapping[str, set[str]], where: str) -> list[str]:
+    """Every formula after the ones it uses; FormulaError that tells the cycle where there is one."""
+    order: list[str] = []
+    done: set[str] = set()
+    for start in uses:
+        path: list[str] = []
+        waiting = [(start, False)]
+        while waiting:
+            name, is_left = waiting.pop()
+            if is_left:
+                path.pop()
+                done.add(name)
+                order.append(name)
+            elif name in path:
+                circle = " → ".join([*path[path.index(name) :], name])
+                raise FormulaError(
+                    f"formulas use each other in a circle: {circle}", where=where, remedy="break the circle"
+                )
+            elif name in uses and name not in done:
+                path.append(name)
+                waiting.append((name, True))
+                waiting += [(used, False) for used in sorted(uses[name])]
+    return order
+
+
+def _reachable(results: Iterable[str], uses: Mapping[str, set[str]]) -> set[str]:
+    """The results and every name that they need, directly or not."""
+    found: set[str] = set()
+    waiting = list(results)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += uses.get(name, ())
+    return found

@@ -53,10 +53,11 @@ class ChangeDecoder:
         self._columns = [(column.name, column, _CONVERTERS.get(column.kind)) for column in table.columns]
         self._readings = [(name, _PLAIN.get(column.kind), column, convert) for name, column, convert in self._columns]
         self._currency = next((column.name for column in table.columns if column.kind == "currency"), "")
-        tracked = TRACKED.get(table.name, ())
+        tracked = table.tracked or TRACKED.get(table.name, ())
         self._tracked = [known for known in self._columns if known[0] in tracked]
         self._key_place = table.place(table.topic_key)
         self._primary_place = table.place(table.primary_key)
+        self._primary_places = [table.place(name) for name in (table.primary_key, *table.also_primary)]
 
     def decode(self, value: bytes | None, partition: int, offset: int) -> Change | None:
         """The change in one message; None for a tombstone, which says nothing that its delete event did not say.
@@ -100,13 +101,18 @@ class ChangeDecoder:
         moves: tuple[tuple[str, object, object], ...] = ()
         if operation == "u" and type(before) is dict:
             moves = self._moves(before, image)
+        primary_key = self._composite_key(row) if self.table.also_primary else row[self._primary_place]
         return Change(
-            self.table, name, row[self._key_place], row[self._primary_place],  # type: ignore[arg-type]
+            self.table, name, row[self._key_place], primary_key,  # type: ignore[arg-type]
             version, commit_us, deleted, row, moves, partition, offset,
         )  # fmt: skip
 
+    def _composite_key(self, row: Row) -> Id:
+        """The values of a composite primary key as a JSON list, so that no two keys are alike."""
+        return orjson.dumps([row[place] for place in self._primary_places]).decode()
+
     def _row(self, image: dict[str, Any]) -> Row:
-        currency = image.get(self._currency) if self._currency else ""
+        currency = image.get(self._currency) if self._currency else self.table.fixed_currency
         values: list[object] = []
         name = ""
         try:
@@ -133,6 +139,9 @@ class ChangeDecoder:
             raise InvalidRecord(error.code, error.what if place in error.what else f"{place}: {error.what}") from None
         return tuple(values)
 
+    def _currency_of(self, image: dict[str, Any]) -> str:
+        return str(image.get(self._currency)) if self._currency else self.table.fixed_currency
+
     def _amount(self, name: str, raw: object, currency: str) -> int:
         try:
             minor = minor_units(raw, currency)
@@ -148,14 +157,15 @@ class ChangeDecoder:
         A field that the before-image lacks or has as null was not sent: no tracked column is nullable.
         """
         moves = []
-        same_currency = before.get(self._currency) == after.get(self._currency)
+        currency_of = self._currency_of
+        same_currency = currency_of(before) == currency_of(after)
         for name, column, convert in self._tracked:
             old, new = before.get(name), after[name]
             if old is None or (old == new and (convert is not None or same_currency)):
                 continue
             if convert is None:
-                old = self._amount(name, old, str(before.get(self._currency)))
-                new = self._amount(name, new, str(after.get(self._currency)))
+                old = self._amount(name, old, currency_of(before))
+                new = self._amount(name, new, currency_of(after))
             else:
                 old = convert(old, self.table, column)
             if old != new:

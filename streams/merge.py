@@ -11,15 +11,8 @@ from typing import Any, Final
 from reconcile.machines import is_legal
 from trueup.model.change import Change
 from trueup.model.registers import MARKS_MAX, Mark, OrderBooks, Register, RegisterKey, StatementBooks
-from trueup.model.tables import BillingItem, Order, Payout, PayoutItem, Statement
+from trueup.model.tables import ROW_TYPES, BillingItem
 
-ROW_TYPES: Final[dict[str, type[Any]]] = {
-    "orders": Order,
-    "billing_item": BillingItem,
-    "payout_item": PayoutItem,
-    "statement": Statement,
-    "payout": Payout,
-}
 _EDITS: Final[dict[str, frozenset[str]]] = {
     "orders": frozenset({"gross_amount", "tax_amount", "fee_amount"}),
     "billing_item": frozenset({"amount", "currency", "shop_id", "statement_id"}),

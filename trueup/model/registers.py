@@ -5,6 +5,7 @@ All of it is a join-semilattice: merging changes in any order, any number of tim
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from trueup.model.tables import BillingItem, Id, Order, Payout, PayoutItem, Statement
@@ -129,5 +130,20 @@ class StatementBooks:
         self.partials: dict[int, Partial] = {}
         self.strays: dict[tuple[Id, int], Partial] = {}
         """Lines of this statement's payouts that name no known billing item, by (payout id, partition)."""
+        self.marks: list[Mark] = []
+        self.newest_us = 0
+
+
+class GroupBooks:
+    """All registers of the rows that share one match key of a spec's group, by the name of their leg.
+
+    `key` holds the values of the match key in the order of the group's columns.
+    """
+
+    __slots__ = ("key", "legs", "marks", "newest_us")
+
+    def __init__(self, key: tuple[Id, ...], legs: Iterable[str]) -> None:
+        self.key = key
+        self.legs: dict[str, dict[RegisterKey, Register[tuple[object, ...]]]] = {leg: {} for leg in legs}
         self.marks: list[Mark] = []
         self.newest_us = 0

@@ -7,7 +7,7 @@ since the epoch. Ids keep the JSON type that the source gives them (int or str),
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 Id = int | str
 Kind = Literal["id", "text", "currency", "money", "time", "date", "int", "flag", "json"]
@@ -23,12 +23,19 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One source table: primary key, the column that keys its Kafka topic, and all mirrored columns."""
+    """One source table: primary key, the column that keys its Kafka topic, and all mirrored columns.
+
+    `also_primary` are the further columns of a composite primary key, `tracked` the columns whose changes are told as moves,
+    `fixed_currency` the currency of the amounts where no column tells it.
+    """
 
     name: str
     primary_key: str
     topic_key: str
     columns: tuple[Column, ...]
+    also_primary: tuple[str, ...] = ()
+    tracked: tuple[str, ...] = ()
+    fixed_currency: str = ""
 
     def place(self, column: str) -> int:
         """Position of a column in a row."""
@@ -105,6 +112,47 @@ class Payout(NamedTuple):
     status: str
     channel_ref: str | None
     updated_us: int
+
+
+class Account(NamedTuple):
+    """A row of `account`."""
+
+    shop_id: Id
+    payment_method: str
+    rule_id: Id
+    currency: str
+
+
+class PayoutRule(NamedTuple):
+    """A row of `rule`; the threshold is in minor units of the payment currency."""
+
+    rule_id: Id
+    cycle: str
+    auto_payment: bool
+    threshold_minor: int
+    payment_currency: str
+    is_hold: bool
+
+
+class Funding(NamedTuple):
+    """A row of `funding`."""
+
+    funding_id: Id
+    payment_method: str
+    currency: str
+    amount_minor: int
+    status: str
+
+
+class Release(NamedTuple):
+    """A row of `release_summary`."""
+
+    release_id: Id
+    payment_method: str
+    currency: str
+    payout_count: int
+    amount_minor: int
+    status: str
 
 
 ORDERS: Final = Table(
@@ -250,6 +298,15 @@ STATEMENT_TABLES: Final = (STATEMENT, PAYOUT)
 """Joined by statement id in stage 2."""
 
 REFERENCE_TABLES: Final = (ACCOUNT, RULE, FUNDING, RELEASE_SUMMARY)
-"""Mirrored only."""
+"""Held whole, with their history, by every worker; few and small, and their topics are kept for ever."""
 
 TABLES: Final = {table.name: table for table in (*ORDER_TABLES, *STATEMENT_TABLES, *REFERENCE_TABLES)}
+
+ROW_TYPES: Final[dict[str, type[Any]]] = {
+    "orders": Order,
+    "billing_item": BillingItem,
+    "payout_item": PayoutItem,
+    "statement": Statement,
+    "payout": Payout,
+}
+"""Table → the type of its rows, where code reads them by name."""

@@ -20,7 +20,14 @@ WATERMARK_WRITTEN_EVERY_US: Final = 1_000_000
 """An idle partition still closes a window so often, so that its watermark can be seen."""
 
 
-class EntityState(Protocol):
+class KeptState(Protocol):
+    """A state that can be written."""
+
+    def encode(self) -> bytes:
+        """JSON bytes."""
+
+
+class EntityState(KeptState, Protocol):
     """What `OrderState` and `StatementState` have in common."""
 
     due_us: int | None
@@ -29,10 +36,8 @@ class EntityState(Protocol):
     judged: bool
     cases: dict[CaseKey, Case]
 
-    def encode(self) -> bytes:
-        """JSON bytes."""
 
-
+KeptT = TypeVar("KeptT", bound=KeptState)
 StateT = TypeVar("StateT", bound=EntityState)
 
 
@@ -44,8 +49,8 @@ class Snapshot(NamedTuple):
     meta: Meta
 
 
-class EntityPartition(Generic[StateT]):
-    """States of the entities of one Kafka partition.
+class StatePartition(Generic[KeptT]):
+    """States by id of one Kafka partition, in memory and on disk.
 
     `ends` is the next offset by topic: everything below it has been merged. The row version of a window is the sum of
     the ends, then a step for windows at the same progress.
@@ -56,8 +61,8 @@ class EntityPartition(Generic[StateT]):
         number: int,
         store: PartitionStore,
         meta: Meta,
-        new_state: Callable[[Id], StateT],
-        decode_state: Callable[[bytes], StateT],
+        new_state: Callable[[Any], KeptT],
+        decode_state: Callable[[bytes], KeptT],
         cache_entities: int,
     ) -> None:
         self.number = number
@@ -65,38 +70,29 @@ class EntityPartition(Generic[StateT]):
         self.ends: dict[str, int] = dict(meta.ends)
         self.watermark_us = meta.watermark_us
         self.written_us = meta.written_us
-        self.month_hints: dict[str, int] = {}
         self._version = meta.version
         self._new_state = new_state
         self._decode_state = decode_state
         self._cache_entities = cache_entities
-        self._live: dict[Id, StateT] = {}
-        self._dirty: dict[Id, StateT] = {}
-        self._pending: list[tuple[int, bool, Any]] = []
-        self._scanned_us = -1
+        self._live: dict[Id, KeptT] = {}
+        self._dirty: dict[Id, KeptT] = {}
         self._last_snapshot_ends = dict(meta.ends)
-        self._last_snapshot_watermark_us = 0
         self._side: dict[bytes, bytes] = {}
         self._side_in_flight: dict[bytes, bytes] = {}
-        self._adopted: dict[Id, list[Case]] = {}
 
     @property
     def progress(self) -> int:
         """Sum of the processed offsets of the partition's topics."""
         return sum(self.ends.values())
 
-    def partial_version(self) -> PartialVersion:
-        """Version of whatever is published now."""
-        return PartialVersion(self.watermark_us, self.progress)
-
     def seen(self, topic: str, offset: int) -> bool:
         """Whether the record below the partition's position was merged before."""
         return offset < self.ends.get(topic, 0)
 
-    def load(self, ids: Iterable[Id]) -> dict[Id, StateT]:
+    def load(self, ids: Iterable[Id]) -> dict[Id, KeptT]:
         """States by id, from memory, disk, or new; one multi-get for all that are not in memory."""
         live = self._live
-        states: dict[Id, StateT] = {}
+        states: dict[Id, KeptT] = {}
         missing: list[Id] = []
         for identifier in ids:
             state = live.get(identifier)
@@ -115,9 +111,82 @@ class EntityPartition(Generic[StateT]):
         """Whether a state is in memory or on disk."""
         return identifier in self._live or self.store.get_many([ENTITY + orjson.dumps(identifier)])[0] is not None
 
-    def touch(self, identifier: Id, state: StateT) -> None:
+    def touch(self, identifier: Id, state: KeptT) -> None:
         """The state has changed and is part of the next window."""
         self._dirty[identifier] = state
+
+    def side_value(self, key: bytes) -> bytes | None:
+        """A value that is no entity state: from this window, the one being written, or the store."""
+        value = self._side.get(key)
+        if value is None:
+            value = self._side_in_flight.get(key)
+        return self.store.get_many([key])[0] if value is None else value
+
+    def put_side(self, key: bytes, value: bytes) -> None:
+        """Write the value with this window."""
+        self._side[key] = value
+
+    def dirty(self) -> dict[Id, KeptT]:
+        """States of the present window."""
+        return self._dirty
+
+    def next_version(self) -> int:
+        """Row version of the window that is about to be written; greater than every earlier one."""
+        self._version = max(self.progress << _STEP_BITS, self._version + 1)
+        return self._version
+
+    def has_news(self) -> bool:
+        """Whether anything happened since the last window."""
+        return bool(self._dirty) or self.ends != self._last_snapshot_ends
+
+    def snapshot(self, encoded: Mapping[Id, bytes], now_us: int) -> Snapshot:
+        """Freeze the window: encoded states, side values and the meta record; a new window begins.
+
+        `encoded` has every dirty state; `now_us` is the clock.
+        """
+        puts = list(self._side.items())
+        puts += [(ENTITY + orjson.dumps(identifier), encoded[identifier]) for identifier in self._dirty]
+        self._dirty = {}
+        self._side, self._side_in_flight = {}, self._side
+        self._last_snapshot_ends = dict(self.ends)
+        return Snapshot(puts, [], Meta(dict(self.ends), self.watermark_us, self._version, now_us))
+
+    def window_written(self) -> None:
+        """The window is durable: what was held for it may go, and the oldest clean states beyond the cache bound too."""
+        self._side_in_flight = {}
+        surplus = len(self._live) - self._cache_entities
+        if surplus <= 0:
+            return
+        for identifier in list(self._live):
+            if identifier not in self._dirty:
+                del self._live[identifier]
+                surplus -= 1
+                if surplus <= 0:
+                    return
+
+
+class EntityPartition(StatePartition[StateT]):
+    """Entities that are judged: each has a time at which it must be looked at again."""
+
+    def __init__(
+        self,
+        number: int,
+        store: PartitionStore,
+        meta: Meta,
+        new_state: Callable[[Any], StateT],
+        decode_state: Callable[[bytes], StateT],
+        cache_entities: int,
+    ) -> None:
+        super().__init__(number, store, meta, new_state, decode_state, cache_entities)
+        self.month_hints: dict[str, int] = {}
+        self._pending: list[tuple[int, bool, Any]] = []
+        self._scanned_us = -1
+        self._last_snapshot_watermark_us = 0
+        self._adopted: dict[Id, list[Case]] = {}
+
+    def partial_version(self) -> PartialVersion:
+        """Version of whatever is published now."""
+        return PartialVersion(self.watermark_us, self.progress)
 
     def schedule(self, identifier: Id, state: StateT, due_us: int | None) -> None:
         """Judge the entity when the watermark reaches `due_us` (None: not before it changes)."""
@@ -169,68 +238,26 @@ class EntityPartition(Generic[StateT]):
             if (state.due_us is not None and state.due_us <= watermark_us) or identifier in ripe
         }
 
-    def side_value(self, key: bytes) -> bytes | None:
-        """A value that is no entity state: from this window, the one being written, or the store."""
-        value = self._side.get(key)
-        if value is None:
-            value = self._side_in_flight.get(key)
-        return self.store.get_many([key])[0] if value is None else value
-
-    def put_side(self, key: bytes, value: bytes) -> None:
-        """Write the value with this window."""
-        self._side[key] = value
-
-    def dirty(self) -> dict[Id, StateT]:
-        """States of the present window."""
-        return self._dirty
-
-    def next_version(self) -> int:
-        """Row version of the window that is about to be written; greater than every earlier one."""
-        self._version = max(self.progress << _STEP_BITS, self._version + 1)
-        return self._version
-
     def has_news(self) -> bool:
-        """Whether anything happened since the last window."""
-        return (
-            bool(self._dirty)
-            or self.ends != self._last_snapshot_ends
-            or self.watermark_us - self._last_snapshot_watermark_us >= WATERMARK_WRITTEN_EVERY_US
-        )
+        """Whether anything happened since the last window, or its watermark has not been written for long."""
+        waited_us = self.watermark_us - self._last_snapshot_watermark_us
+        return super().has_news() or waited_us >= WATERMARK_WRITTEN_EVERY_US
 
     def snapshot(self, encoded: Mapping[Id, bytes], now_us: int) -> Snapshot:
-        """Freeze the window: encoded states, deadlines that moved, and the meta record; a new window begins.
-
-        `encoded` has every dirty state; `now_us` is the clock.
-        """
-        puts = list(self._side.items())
-        deletes: list[bytes] = []
-        for identifier, state in self._dirty.items():
+        """As of any partition, with the deadlines that moved."""
+        dirty = self.dirty()
+        puts, deletes, meta = super().snapshot(encoded, now_us)
+        for identifier, state in dirty.items():
+            if state.stored_due_us == state.due_us:
+                continue
             identity = orjson.dumps(identifier)
-            puts.append((ENTITY + identity, encoded[identifier]))
-            if state.stored_due_us != state.due_us:
-                if state.stored_due_us is not None:
-                    deletes.append(deadline_key(state.stored_due_us, identity))
-                if state.due_us is not None:
-                    puts.append((deadline_key(state.due_us, identity), b""))
-                state.stored_due_us = state.due_us
-        self._dirty = {}
-        self._side, self._side_in_flight = {}, self._side
-        self._last_snapshot_ends = dict(self.ends)
+            if state.stored_due_us is not None:
+                deletes.append(deadline_key(state.stored_due_us, identity))
+            if state.due_us is not None:
+                puts.append((deadline_key(state.due_us, identity), b""))
+            state.stored_due_us = state.due_us
         self._last_snapshot_watermark_us = self.watermark_us
-        return Snapshot(puts, deletes, Meta(dict(self.ends), self.watermark_us, self._version, now_us))
-
-    def window_written(self) -> None:
-        """The window is durable: what was held for it may go, and the oldest clean states beyond the cache bound too."""
-        self._side_in_flight = {}
-        surplus = len(self._live) - self._cache_entities
-        if surplus <= 0:
-            return
-        for identifier in list(self._live):
-            if identifier not in self._dirty:
-                del self._live[identifier]
-                surplus -= 1
-                if surplus <= 0:
-                    return
+        return Snapshot(puts, deletes, meta)
 
 
 def with_adopted(changed: list[Case], adopted: list[CaseKey], cases: Mapping[CaseKey, Case]) -> list[Case]:

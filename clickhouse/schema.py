@@ -181,6 +181,8 @@ DISCREPANCY: Final = Definition(
         ColumnType("actual", f"Nullable({MONEY})", "amount that the books show"),
         ColumnType("delta", f"Nullable({MONEY})", "actual − expected"),
         ColumnType("detail", "String", "the finding in words"),
+        ColumnType("cause", LABEL, "likely cause, as docs/rules lists them"),
+        ColumnType("cause_detail", "String", "the evidence for the cause, in words"),
         ColumnType("evidence", "String", "JSON of the rows it rests on, with their Kafka positions"),
         ColumnType("due_at", f"Nullable({TIME})", "when the grace of the rule ended"),
         ColumnType("source_committed_at", f"Nullable({TIME})", "source commit that made the books disagree"),
@@ -254,6 +256,90 @@ WATERMARK: Final = Definition(
     key=("stage", "partition", "source"),
 )
 
+CASE_WIDE: Final = Definition(
+    "case_wide",
+    "one row per discrepancy: what the judges say, what people decided, and where it stands",
+    (
+        ColumnType("discrepancy_id", "String", "discrepancy"),
+        ColumnType("partition", "UInt16", "Kafka partition of its verdicts and commands"),
+        ColumnType(
+            "version", "UInt64", "progress of the partition that the row was computed from; the highest one wins"
+        ),
+        ColumnType("rule", LABEL, "rule that found it; empty before its first verdict"),
+        ColumnType("class", LABEL, "one-sided, wrong-amount, mismatch"),
+        ColumnType("direction", LABEL, "short, long, or empty"),
+        ColumnType("entity_kind", LABEL, "order, billing_item, payout_item, statement, payout"),
+        ColumnType("entity_id", "String", "primary key of the entity"),
+        ColumnType("order_id", "String", "order it belongs to, or empty"),
+        ColumnType("statement_id", "String", "statement it belongs to, or empty"),
+        ColumnType("shop_id", "String", "seller, or empty"),
+        ColumnType("currency", LABEL, "ISO-4217 code of the amounts, or empty"),
+        ColumnType("expected", f"Nullable({MONEY})", "amount that the rule expects"),
+        ColumnType("actual", f"Nullable({MONEY})", "amount that the books show"),
+        ColumnType("delta", f"Nullable({MONEY})", "actual − expected"),
+        ColumnType("detail", "String", "the finding in words"),
+        ColumnType(
+            "standing",
+            LABEL,
+            "open, acknowledged, assigned, snoozed, waive-requested, waived, resolved, auto-resolved, regressed",
+        ),
+        ColumnType("standing_awake", LABEL, "where it stands once the time of a snooze is over"),
+        ColumnType("status", LABEL, "what the judges say: open, auto-resolved, regressed"),
+        ColumnType("lapse", "String", "why an earlier decision no longer holds, or empty"),
+        ColumnType("assignee", "String", "who deals with it, or empty"),
+        ColumnType("snoozed_until", f"Nullable({TIME})", "when the snooze ends by itself"),
+        ColumnType("snooze_condition", LABEL, "what else ends the snooze: amount-changed, comes-back, amount-above"),
+        ColumnType("requester", "String", "who asks for a waiver that waits for approval, or empty"),
+        ColumnType("note", "String", "note of the last decision"),
+        ColumnType("comments", "UInt32", "comments; their text is in the audit log"),
+        ColumnType("revision", "UInt32", "accepted commands so far; a new command must name it"),
+        ColumnType("occurrences", "UInt32", "how often it was raised; a command must name it"),
+        ColumnType("severity", LABEL, "low, medium, high, critical"),
+        ColumnType("due_at", f"Nullable({TIME})", "when it should be dealt with"),
+        ColumnType("opened_at", f"Nullable({TIME})", "source time at which it was first raised"),
+        ColumnType("raised_at", f"Nullable({TIME})", "source time at which it was last raised"),
+        ColumnType("resolved_at", f"Nullable({TIME})", "source time at which the books agreed again"),
+        ColumnType("last_at", TIME, "last verdict or accepted command"),
+        ColumnType("occurrence_number", "Array(UInt32)", "one entry per time it was raised, oldest first"),
+        ColumnType("occurrence_raised_at", f"Array({TIME})", "source time of the raise"),
+        ColumnType("occurrence_period", "Array(Date32)", "accounting period of the raise: first day of its month, UTC"),
+        ColumnType("occurrence_resolved_at", f"Array(Nullable({TIME}))", "source time of its resolution"),
+        ColumnType("occurrence_currency", LABELS, "ISO-4217 code of its amounts"),
+        ColumnType(
+            "occurrence_stake", f"Array(Nullable({MONEY}))", "|actual − expected|, a missing side counting as nothing"
+        ),
+        _STATE,
+    ),
+    # No PARTITION BY: a command may come before the verdict that knows a month.
+    key=("partition", "discrepancy_id"),
+)
+
+AUDIT_LOG: Final = Definition(
+    "audit_log",
+    "every verdict and command in the order of its topic, one hash chain per topic and partition; never changed",
+    (
+        ColumnType("topic", LABEL, "Kafka topic"),
+        ColumnType("partition", "UInt16", "Kafka partition"),
+        ColumnType("kafka_offset", "UInt64", "Kafka offset"),
+        ColumnType("at", TIME, "when it was judged or decided"),
+        ColumnType("discrepancy_id", "String", "discrepancy; empty when the message could not be read"),
+        ColumnType("command_id", "String", "command; empty for a verdict"),
+        ColumnType("kind", LABEL, "raised, changed, resolved, regressed, the kind of the command, or unreadable"),
+        ColumnType("actor", "String", "who gave the command; empty for a verdict"),
+        ColumnType("outcome", LABEL, "applied, refused, repeated, quarantined"),
+        ColumnType("reason", "String", "why it was not applied"),
+        ColumnType("revision", "UInt32", "accepted commands of the discrepancy after this one; 0 for a verdict"),
+        ColumnType("note", "String", "note of the command, or the finding in words"),
+        ColumnType("body", "String", "bytes of the message value"),
+        ColumnType("prev_hash", "String", "hash of the row before it in the chain"),
+        ColumnType("hash", "String", "SHA-256 over all other columns"),
+    ),
+    key=("topic", "partition", "kafka_offset"),
+    # The rows of a key are equal: they follow from the log.
+    version="",
+    searched=("command_id", "discrepancy_id"),
+)
+
 DERIVED: Final = (
     ORDER_WIDE,
     STATEMENT_WIDE,
@@ -262,6 +348,8 @@ DERIVED: Final = (
     DISCREPANCY_EVENT,
     QUARANTINE,
     WATERMARK,
+    CASE_WIDE,
+    AUDIT_LOG,
 )
 """Tables that trueup computes."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from clickhouse.case_views import CASE_VIEWS
 from clickhouse.definition import Definition, quoted
 from clickhouse.schema import (
+    AUDIT_LOG,
     DISCREPANCY,
     DISCREPANCY_EVENT,
     MIRRORS,
@@ -66,6 +68,8 @@ VIEWS: Final = (
     View("v_discrepancy_events", DISCREPANCY_EVENT, "history of the discrepancies", shown=frozenset({"version"})),
     View("v_quarantine", QUARANTINE, "messages that could not be decoded or applied", shown=_POSITION),
     View("v_watermarks", WATERMARK, "how far in source time each stage has seen everything", shown=_POSITION),
+    View("v_audit_log", AUDIT_LOG, "every verdict and command, and what came of it", shown=_POSITION),
+    *CASE_VIEWS,
     *(
         View(f"v_{name}", MIRRORS[table], f"live rows of the source table {table}")
         for name, table in (

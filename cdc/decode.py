@@ -37,7 +37,7 @@ AMOUNT_MINOR_LIMIT: Final = 10**25
 not fit could never be written, and would keep its partition from going on."""
 
 TRACKED: Final[dict[str, tuple[str, ...]]] = {
-    "orders": ("status", "gross_amount", "tax_amount", "fee_amount"),
+    "orders": ("status", "gross_amount", "tax_amount", "fee_amount", "factors"),
     "billing_item": ("status", "amount", "currency", "shop_id", "statement_id"),
     "statement": ("status",),
     "payout": ("status",),
@@ -154,13 +154,13 @@ class ChangeDecoder:
     def _moves(self, before: dict[str, Any], after: dict[str, Any]) -> tuple[tuple[str, object, object], ...]:
         """Tracked fields that differ; amounts in minor units of the image they stand in.
 
-        A field that the before-image lacks or has as null was not sent: no tracked column is nullable.
+        A field that the before-image lacks or has as null was not sent, or is given its first value.
         """
         moves = []
         currency_of = self._currency_of
         same_currency = currency_of(before) == currency_of(after)
         for name, column, convert in self._tracked:
-            old, new = before.get(name), after[name]
+            old, new = before.get(name), after.get(name)
             if old is None or (old == new and (convert is not None or same_currency)):
                 continue
             if convert is None:

@@ -25,6 +25,7 @@ class Case(NamedTuple):
 
     `occurrences` counts how often it has been raised. `source_commit_us` is the moment from which it could be known
     (commit of the newest leg, or the due time of a missing one): latency = detected − that.
+    `cause` and `cause_detail` are the likely cause and its evidence, as `reconcile/causes` tells them; empty before that.
     """
 
     finding: Finding
@@ -35,6 +36,8 @@ class Case(NamedTuple):
     resolved_us: int | None
     source_commit_us: int
     watermark_us: int
+    cause: str = ""
+    cause_detail: str = ""
 
     @property
     def key(self) -> CaseKey:

@@ -14,7 +14,7 @@ from trueup.model.registers import MARKS_MAX, Mark, OrderBooks, Register, Regist
 from trueup.model.tables import ROW_TYPES, BillingItem
 
 _EDITS: Final[dict[str, frozenset[str]]] = {
-    "orders": frozenset({"gross_amount", "tax_amount", "fee_amount"}),
+    "orders": frozenset({"gross_amount", "tax_amount", "fee_amount", "factors"}),
     "billing_item": frozenset({"amount", "currency", "shop_id", "statement_id"}),
 }
 
@@ -59,14 +59,19 @@ def _merge_marks(books: OrderBooks | StatementBooks, change: Change, name: str) 
             name, change.source, change.primary_key, change.version, change.commit_us, field, old, new,
             change.partition, change.offset,
         )  # fmt: skip
-        identity = (*mark[:4], field)
-        if any((*known[:4], known.field) == identity for known in books.marks):
-            continue
-        books.marks.append(mark)
-        books.marks.sort(key=_mark_order)
-        dropped = books.marks.pop() if len(books.marks) > MARKS_MAX else None
-        altered = altered or dropped is not mark
+        altered = keep_mark(books.marks, mark) or altered
     return altered
+
+
+def keep_mark(marks: list[Mark], mark: Mark) -> bool:
+    """Put the mark in its place, unless it is known or later than as many as are kept; whether that altered anything."""
+    identity = (*mark[:4], mark.field)
+    if any((*known[:4], known.field) == identity for known in marks):
+        return False
+    marks.append(mark)
+    marks.sort(key=_mark_order)
+    dropped = marks.pop() if len(marks) > MARKS_MAX else None
+    return dropped is not mark
 
 
 def _mark_order(mark: Mark) -> tuple[int, str, int, str, str, str]:

@@ -20,18 +20,38 @@ PARTIALS_TOPIC: Final = "trueup.statement-partials"
 TOTALS_TOPIC: Final = "trueup.statement-totals"
 QUARANTINE_TOPIC: Final = "trueup.quarantine"
 DISCREPANCY_PREFIX: Final = "discrepancy."
+SETTLEMENT: Final = "settlement"
+"""The name of the spec that the stages of orders and statements judge by."""
+
 CASE_HEADER: Final = "trueup-case"
 OWNER_HEADER: Final = "trueup-owner"
 """Headers of a discrepancy: its case as the state keeps it, and [stage, partition, id of the order or statement]."""
 
 
+class RuleStamp(NamedTuple):
+    """Which rule judged: the spec it stands in, the version of the spec, and the rule's class."""
+
+    spec: str
+    version: int
+    rule_class: str
+
+
 class CaseStep(NamedTuple):
-    """A case that changed, the order or statement it belongs to, and the month that its rows are filed under."""
+    """A case that changed, the order, statement or group it belongs to, and the month that its rows are filed under.
+
+    `stamp` is None for the rules of the settlement.
+    """
 
     case: Case
     owner: Id
     month_days: int
     is_order: bool = True
+    stamp: RuleStamp | None = None
+
+    @property
+    def judged_by(self) -> RuleStamp:
+        """The rule that judged."""
+        return self.stamp or RuleStamp(SETTLEMENT, RULES_VERSION, CLASSES[self.case.finding.rule])
 
     @property
     def order_id(self) -> Id:
@@ -40,13 +60,13 @@ class CaseStep(NamedTuple):
 
 
 class TopicNames(NamedTuple):
-    """How a source's tables are named as topics: `<source>.<schema>.<table>`."""
+    """How a source's tables are named as topics: `<source>.<schema>.<table>`; a table may bring its schema with it."""
 
     schema: str
 
     def of(self, source: str, table: str) -> str:
         """Topic that the rows of a table of a source are read from."""
-        return f"{source}.{self.schema}.{table}"
+        return f"{source}.{table}" if "." in table else f"{source}.{self.schema}.{table}"
 
 
 def latency_us(case: Case) -> int | None:
@@ -59,12 +79,13 @@ def discrepancy_message(step: CaseStep, version: PartialVersion, topics: TopicNa
     case = step.case
     finding = case.finding
     identifier = discrepancy_id(case.key)
-    kind = CLASSES[finding.rule]
+    spec, rule_version, kind = step.judged_by
     latency = latency_us(case)
     value = {
         "discrepancy_id": identifier,
+        "spec": spec,
         "rule": finding.rule,
-        "rule_version": RULES_VERSION,
+        "rule_version": rule_version,
         "class": kind,
         "direction": finding.direction,
         "status": case.status,
@@ -78,6 +99,8 @@ def discrepancy_message(step: CaseStep, version: PartialVersion, topics: TopicNa
         "actual": to_text(finding.actual_minor, finding.currency) if finding.currency else None,
         "delta": to_text(delta_minor(case), finding.currency) if finding.currency else None,
         "detail": finding.detail,
+        "cause": case.cause,
+        "cause_detail": case.cause_detail,
         "evidence": evidence_list(case, topics),
         "due_us": finding.due_us,
         "source_commit_us": case.source_commit_us,
@@ -130,17 +153,17 @@ def scaled_or_none(amount_minor: int | None, currency: str) -> int | None:
 
 def discrepancy_row(step: CaseStep, version: int, topics: TopicNames) -> tuple[object, ...]:
     """One row of the table `discrepancy`."""
-    case = step.case
+    case, stamp = step.case, step.judged_by
     finding = case.finding
     latency = latency_us(case)
     return (
-        discrepancy_id(case.key), version, step.month_days, finding.rule, RULES_VERSION, CLASSES[finding.rule],
+        discrepancy_id(case.key), version, step.month_days, finding.rule, stamp.version, stamp.rule_class,
         finding.direction, case.status, finding.entity_kind, finding.entity_id, step.order_id, finding.statement_id,
         finding.shop_id, finding.currency, scaled_or_none(finding.expected_minor, finding.currency),
         scaled_or_none(finding.actual_minor, finding.currency), scaled_or_none(delta_minor(case), finding.currency),
-        finding.detail, orjson.dumps(evidence_list(case, topics)).decode(), finding.due_us, case.source_commit_us,
-        case.opened_us, case.detected_us, case.resolved_us, None if latency is None else latency / 1000,
-        case.occurrences, case.watermark_us,
+        finding.detail, case.cause, case.cause_detail, orjson.dumps(evidence_list(case, topics)).decode(),
+        finding.due_us, case.source_commit_us, case.opened_us, case.detected_us, case.resolved_us,
+        None if latency is None else latency / 1000, case.occurrences, case.watermark_us,
     )  # fmt: skip
 
 

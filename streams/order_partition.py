@@ -12,6 +12,7 @@ import orjson
 
 from cdc.decode import ChangeDecoder
 from clickhouse.columns import mirror_row
+from reconcile.causes.explain import with_causes
 from reconcile.lifecycle import settle
 from reconcile.order_rules import Tolerances, judge_order, view_order
 from streams.aftermath import Said
@@ -164,7 +165,8 @@ class OrderPartition(EntityPartition[OrderState]):
             if findings or state.cases:
                 verdict = settle(state.cases, findings, books.newest_us, watermark_us, now_us)
                 next_due_us = verdict.next_due_us
-                for case in with_adopted(verdict.changed, adopted, state.cases):
+                changed = with_causes(verdict.changed, state.cases, books)
+                for case in with_adopted(changed, adopted, state.cases):
                     self._output.case_changed(self.number, CaseStep(case, identifier, state.month_days or 0), version)
             if state.legs_moved:
                 state.legs_moved = False

@@ -111,6 +111,8 @@ CREATE TABLE IF NOT EXISTS {database}.discrepancy
     `actual` Nullable(Decimal(38, 4)) CODEC(ZSTD(1)) COMMENT 'amount that the books show',
     `delta` Nullable(Decimal(38, 4)) CODEC(ZSTD(1)) COMMENT 'actual − expected',
     `detail` String CODEC(ZSTD(1)) COMMENT 'the finding in words',
+    `cause` LowCardinality(String) COMMENT 'likely cause, as docs/rules lists them',
+    `cause_detail` String CODEC(ZSTD(1)) COMMENT 'the evidence for the cause, in words',
     `evidence` String CODEC(ZSTD(1)) COMMENT 'JSON of the rows it rests on, with their Kafka positions',
     `due_at` Nullable(DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)) COMMENT 'when the grace of the rule ended',
     `source_committed_at` Nullable(DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)) COMMENT 'source commit that made the books disagree',

@@ -37,7 +37,7 @@ class Register(NamedTuple, Generic[RowT]):
 class Mark(NamedTuple):
     """A past change that a rule may hold against its row: field `field` of `table` went from `old` to `new`.
 
-    Kinds of marks: an illegal status transition (`field` is status), or an edit of a billed or paid amount.
+    Kinds of marks: an illegal status transition (`field` is status), or an edit of a billed or paid amount or its factors.
     """
 
     table: str

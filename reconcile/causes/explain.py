@@ -1,0 +1,57 @@
+"""Gives each case that changed its likely cause; what stays as it was keeps what it was told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+
+from reconcile.causes.amounts import Parts, cause_of_difference
+from reconcile.causes.cause import Cause
+from reconcile.causes.orders import arrival_in_order, cause_in_order, order_facts
+from reconcile.causes.statements import arrival_in_statement, cause_in_statement
+from reconcile.finding import Finding
+from reconcile.lifecycle import Case, CaseKey
+from trueup.model.registers import OrderBooks, StatementBooks
+
+Facts = OrderBooks | StatementBooks | None
+"""The books at the verdict; None where only the finding itself is known."""
+
+NO_EVIDENCE = Cause("unknown", "nothing in these books tells why")
+
+
+def likely_cause(finding: Finding, facts: Facts) -> Cause:
+    """Why the books disagree, from the books alone: the rule's own evidence first, then the amounts, else `unknown`."""
+    if isinstance(facts, OrderBooks):
+        found = cause_in_order(finding, order_facts(facts))
+    elif facts is not None:
+        found = cause_in_statement(finding, facts)
+    else:
+        found = None
+    return found or _by_amounts(finding) or NO_EVIDENCE
+
+
+def with_causes(changed: Iterable[Case], cases: MutableMapping[CaseKey, Case], facts: Facts) -> list[Case]:
+    """The changed cases with their causes, put into `cases` as well.
+
+    A case that is raised or whose amounts changed is explained anew. One that resolves keeps its cause, unless the row
+    that it missed has come: then it was late.
+    """
+    explained = []
+    for case in changed:
+        cause = likely_cause(case.finding, facts) if case.is_open else _arrival(case.finding, facts)
+        if cause is not None:
+            case = case._replace(cause=cause.name, cause_detail=cause.detail)
+            cases[case.key] = case
+        explained.append(case)
+    return explained
+
+
+def _arrival(finding: Finding, facts: Facts) -> Cause | None:
+    if isinstance(facts, OrderBooks):
+        return arrival_in_order(finding, order_facts(facts))
+    return None if facts is None else arrival_in_statement(finding, facts)
+
+
+def _by_amounts(finding: Finding) -> Cause | None:
+    if not finding.expected_minor or finding.actual_minor is None or finding.direction:
+        return None
+    return cause_of_difference(finding.expected_minor, finding.actual_minor, finding.currency, Parts())

@@ -13,6 +13,7 @@ import orjson
 
 from cdc.decode import ChangeDecoder
 from clickhouse.columns import mirror_row
+from reconcile.causes.explain import with_causes
 from reconcile.finding import id_order
 from reconcile.lifecycle import settle
 from reconcile.order_rules import Tolerances
@@ -242,7 +243,8 @@ class StatementPartition(EntityPartition[StatementState]):
             adopted = self.take_over(identifier, state)
             view = view_statement(books, self._tolerances)
             verdict = settle(state.cases, judge_statement(view), books.newest_us, self.watermark_us, now_us)
-            for case in with_adopted(verdict.changed, adopted, state.cases):
+            changed = with_causes(verdict.changed, state.cases, books)
+            for case in with_adopted(changed, adopted, state.cases):
                 self._output.case_changed(
                     self.number, CaseStep(case, identifier, state.month_days or 0, is_order=False), version
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from trueup.model.errors import ConfigurationError, UnavailableError
-from trueup.model.tables import TABLES
+from trueup.model.tables import REFERENCE_TABLES, TABLES
 
 HEARTBEAT_TOPIC: Final = "trueup.heartbeat"
 STATE_TOPIC: Final = "trueup.cdc-state"
@@ -67,6 +67,7 @@ def topic_plan(
     partitions: int,
     replication_factor: int = 1,
     source_retention_seconds: int = SOURCE_RETENTION_SECONDS,
+    leg_topics: Sequence[str] = (),
 ) -> TopicPlan:
     """Every topic that is read or written.
 
@@ -76,17 +77,24 @@ def topic_plan(
         partitions: of every joined topic, and of what is derived from them.
         replication_factor: of all topics.
         source_retention_seconds: how long changes can be replayed; -1 keeps them for ever.
+        leg_topics: of the tables that users' own specs name, those of the settlement schema among them.
     """
     compacted = {"cleanup.policy": "compact"}
     # A row is never compacted away by its order id: one order has many rows.
     source = _kept(source_retention_seconds)
-    topics = [TopicSpec(topic, partitions, source) for name in source_names for topic in source_topics(name, schema)]
+    names = [topic for name in source_names for topic in source_topics(name, schema)]
+    # What was agreed with sellers is asked for as long as anything is judged by it.
+    kept = {source_topic(name, schema, table.name): _kept(-1) for name in source_names for table in REFERENCE_TABLES}
+    topics = [
+        TopicSpec(topic, partitions, kept.get(topic, source)) for topic in dict.fromkeys((*names, *leg_topics))
+    ]
     heartbeat = {**_kept(HEARTBEAT_RETENTION_SECONDS), "segment.ms": str(HEARTBEAT_SEGMENT_SECONDS * 1000)}
     topics += [
         TopicSpec(HEARTBEAT_TOPIC, 1, heartbeat),
         TopicSpec(STATE_TOPIC, 1, compacted),
         TopicSpec("trueup.statement-partials", partitions, _kept(PARTIALS_RETENTION_SECONDS)),
         TopicSpec("trueup.statement-totals", partitions, compacted),
+        TopicSpec("trueup.legs", partitions, _kept(PARTIALS_RETENTION_SECONDS)),
         TopicSpec("discrepancy.one-sided", partitions, compacted),
         TopicSpec("discrepancy.wrong-amount", partitions, compacted),
         TopicSpec("discrepancy.mismatch", partitions, compacted),

@@ -28,6 +28,7 @@ CLASSES: Final[dict[str, DiscrepancyClass]] = {
     "duplicate-id": "mismatch",
     "status-mismatch": "mismatch",
     "late-item": "mismatch",
+    "rule-violation": "mismatch",
     "illegal-transition": "mismatch",
     "stuck": "mismatch",
 }

@@ -17,6 +17,7 @@ from reconcile.causes.explain import with_causes
 from reconcile.finding import id_order
 from reconcile.lifecycle import settle
 from reconcile.order_rules import Tolerances
+from reconcile.seller_rules import judge_sellers
 from reconcile.statement_rules import judge_statement, view_statement
 from streams.aftermath import Said
 from streams.batch import Record
@@ -34,6 +35,7 @@ from streams.messages import (
 from streams.order_state import month_of
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
+from streams.reference import References
 from streams.statement_state import (
     StatementState,
     decode_partial,
@@ -51,7 +53,7 @@ from trueup.model.tables import Id
 class StatementPartition(EntityPartition[StatementState]):
     """The statements of one partition."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root passes the parts by name
         self,
         number: int,
         store: PartitionStore,
@@ -62,12 +64,14 @@ class StatementPartition(EntityPartition[StatementState]):
         output: Output,
         partition_count: int,
         cache_entities: int,
+        references: References,
     ) -> None:
         super().__init__(number, store, meta, StatementState, decode_statement_state, cache_entities)
         self._decoders = decoders
         self._tolerances = tolerances
         self._output = output
         self._partition_count = partition_count
+        self._references = references
         self.markers: dict[int, Marker] = {}
         self._told: set[Id] = set()
         self.source_watermark_us = 0
@@ -121,7 +125,7 @@ class StatementPartition(EntityPartition[StatementState]):
             self._judge(due)
 
     def _settled_us(self) -> int:
-        """Up to when statements and totals can be compared; 0 while they cannot.
+        """Up to when statements, totals and what was agreed with sellers can be compared; 0 while they cannot.
 
         Not while a stage-1 partition is ahead of the statements: of what an order was meanwhile, and is no more, its
         totals tell nothing.
@@ -132,7 +136,8 @@ class StatementPartition(EntityPartition[StatementState]):
             or max(marker.reached_us for marker in markers) > self.source_watermark_us
         ):
             return 0
-        return min(self.source_watermark_us, *(marker.settled_us for marker in markers))
+        settled_us = min(marker.settled_us for marker in markers)
+        return min(self.source_watermark_us, self._references.watermark_us, settled_us)
 
     def _decode(
         self,
@@ -242,7 +247,8 @@ class StatementPartition(EntityPartition[StatementState]):
                 continue
             adopted = self.take_over(identifier, state)
             view = view_statement(books, self._tolerances)
-            verdict = settle(state.cases, judge_statement(view), books.newest_us, self.watermark_us, now_us)
+            findings = judge_statement(view) + judge_sellers(books, self._references.books)
+            verdict = settle(state.cases, findings, books.newest_us, self.watermark_us, now_us)
             changed = with_causes(verdict.changed, state.cases, books)
             for case in with_adopted(changed, adopted, state.cases):
                 self._output.case_changed(

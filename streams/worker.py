@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from cdc.decode import ChangeDecoder
 from streams.aftermath import read_aftermath
 from streams.batch import Stage, TopicPartition
 from streams.heartbeats import HeartbeatReader
@@ -16,6 +17,7 @@ from streams.messages import PARTIALS_TOPIC, Marker, encode_watermarks
 from streams.metrics import WorkerMetrics
 from streams.order_partition import OrderPartition
 from streams.output import Output, Sender
+from streams.reference import ReferenceReader, ReferenceRecord, References
 from streams.stage import StagePartition, StageRunner
 from streams.watermark import Heartbeat, SourceClock
 
@@ -73,13 +75,19 @@ class Worker:
         clocks: Mapping[str, SourceClock],
         metrics: WorkerMetrics,
         bootstrap: str,
+        references: References,
+        reference_decoders: Mapping[str, ChangeDecoder],
     ) -> None:
         self._stages = stages
         self._outputs = outputs
         self._clocks = clocks
         self._metrics = metrics
         self._bootstrap = bootstrap
+        self._references = references
         self._heartbeats = HeartbeatReader(bootstrap, self._on_heartbeats)
+        self._reference_reader = ReferenceReader(
+            bootstrap, reference_decoders, references.partition_count, self._on_references, self._on_failure
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._app: AppControl | None = None
@@ -128,6 +136,7 @@ class Worker:
     def stop(self) -> None:
         """Stop what runs beside the application."""
         self._heartbeats.stop()
+        self._reference_reader.stop()
         for task in self._tasks:
             task.cancel()
 
@@ -139,6 +148,7 @@ class Worker:
         gc.disable()
         self._loop = asyncio.get_running_loop()
         self._heartbeats.start()
+        self._reference_reader.start()
         for stage in self._stages.values():
             self._tasks.append(self._loop.create_task(self._guarded(stage.run_windows())))
         self._tasks.append(self._loop.create_task(self._guarded(self._record_metrics())))
@@ -165,6 +175,7 @@ class Worker:
 
     def _take_heartbeats(self, heartbeats: list[Heartbeat]) -> None:
         try:
+            self._references.hear(heartbeats)
             for name, stage in self._stages.items():
                 for heartbeat in heartbeats:
                     self._clocks[name].add(heartbeat)
@@ -176,6 +187,16 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a callback has no caller: the failure must end the worker
             assert self._loop is not None
             self._tasks.append(self._loop.create_task(self._crash(error)))
+
+    def _on_references(self, records: list[ReferenceRecord]) -> None:
+        """Called in the reader's thread; what is judged with them waits for the next heartbeat."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._references.take, records)
+
+    def _on_failure(self, error: BaseException) -> None:
+        """Called in a reader's thread."""
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(self._crash(error), self._loop)
 
     async def _record_metrics(self) -> None:
         metrics = self._metrics

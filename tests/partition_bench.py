@@ -28,9 +28,12 @@ from streams.messages import (
 from streams.order_partition import OrderPartition
 from streams.output import Output
 from streams.partition import Snapshot
+from streams.reference import ReferenceRecord, References
 from streams.statement_partition import StatementPartition
 from streams.store import ENTITY, Meta, PartitionStore
-from tests.source_log import DECODERS, SECOND_US, Event
+from streams.watermark import Heartbeat
+from tests.source_log import DECODERS, FAR_US, SECOND_US, SOURCE, Event
+from trueup.model.change import Change
 from trueup.model.tables import ORDER_TABLES, STATEMENT_TABLES, Id
 
 TOLERANCES = Tolerances(
@@ -194,15 +197,30 @@ def order_bench(
     return Bench(directory, make)
 
 
+def read_references(changes: Iterable[Change] = ()) -> References:
+    """Reference tables that have been read up to the end of all tests."""
+    references = References(["references"], [SOURCE], 1)
+    references.take([ReferenceRecord("references", 0, 0, change, copied=False) for change in changes])
+    references.hear([Heartbeat(SOURCE, FAR_US, {})])
+    return references
+
+
 def statement_bench(
-    directory: Path, *, number: int = 0, partition_count: int = 1, cache_entities: int = 1000
+    directory: Path,
+    *,
+    number: int = 0,
+    partition_count: int = 1,
+    cache_entities: int = 1000,
+    references: References | None = None,
 ) -> Bench[StatementPartition]:
-    """A stage-2 partition on an empty or existing store."""
+    """A stage-2 partition on an empty or existing store; without `references` nothing is agreed with any seller."""
+    known = read_references() if references is None else references
 
     def make(store: PartitionStore, meta: Meta, output: Output) -> StatementPartition:
         return StatementPartition(
             number, store, meta, decoders={table.name: DECODERS[table.name] for table in STATEMENT_TABLES},
             tolerances=TOLERANCES, output=output, partition_count=partition_count, cache_entities=cache_entities,
+            references=known,
         )  # fmt: skip
 
     return Bench(directory, make)

@@ -8,7 +8,7 @@ import orjson
 
 from cdc.decode import ChangeDecoder
 from trueup.model.change import Change
-from trueup.model.tables import ORDER_TABLES, STATEMENT_TABLES, TABLES, Id, Table
+from trueup.model.tables import ORDER_TABLES, REFERENCE_TABLES, STATEMENT_TABLES, TABLES, Id, Table
 
 SECOND_US = 1_000_000
 START_US = 1_700_000_000 * SECOND_US
@@ -40,11 +40,21 @@ DEFAULTS: dict[str, Row] = {
         "payout_id": 1, "statement_id": 1, "shop_id": 9, "payment_method": "bank", "amount": "8.00", "currency": "USD",
         "status": "created", "channel_ref": None, "updated_at": START_US,
     },
+    "account": {"shop_id": 9, "payment_method": "bank", "rule_id": 1, "currency": "USD"},
+    "rule": {
+        "rule_id": 1, "cycle": "daily", "auto_payment": True, "payment_threshold": "1.00", "payment_currency": "USD",
+        "is_hold": False,
+    },
+    "funding": {"funding_id": 1, "payment_method": "bank", "currency": "USD", "amount": "8.00", "status": "funded"},
+    "release_summary": {
+        "release_id": 1, "payment_method": "bank", "currency": "USD", "payout_count": 1, "amount": "8.00",
+        "status": "released",
+    },
 }  # fmt: skip
-"""Books that agree: one completed order, its sale item, statement and payout."""
+"""Books that agree: one completed order, its sale item, statement and payout, by the seller's rule, funded and released."""
 
 LEG_TABLES = (*ORDER_TABLES, *STATEMENT_TABLES)
-DECODERS = {table.name: ChangeDecoder(table) for table in LEG_TABLES}
+DECODERS = {table.name: ChangeDecoder(table) for table in (*LEG_TABLES, *REFERENCE_TABLES)}
 
 
 class Event(NamedTuple):

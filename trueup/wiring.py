@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from cdc.decode import ChangeDecoder
@@ -21,6 +22,7 @@ from streams.mirror_partition import MirrorPartition
 from streams.order_partition import OrderPartition
 from streams.output import Output
 from streams.recovery import Recovery
+from streams.reference import References
 from streams.stage import StagePartition, StageRunner
 from streams.statement_partition import StatementPartition
 from streams.watermark import SourceClock
@@ -83,6 +85,8 @@ class _Builder:
             for stage in self.stages
         }
         self.clocks = {stage.name: SourceClock([source.name]) for stage in self.stages}
+        self.reference_decoders = {self.topics[table.name]: ChangeDecoder(table) for table in REFERENCE_TABLES}
+        self.references = References(list(self.reference_decoders), [source.name], settings.kafka.partitions)
         self.app: StreamApp | None = None
 
     def decoders(self, stage: Stage) -> dict[str, ChangeDecoder]:
@@ -126,6 +130,7 @@ class _Opener:
         self._stage = stage
         self._decoders = builder.decoders(stage)
         self._output = builder.outputs[stage.name]
+        self._references = builder.references
         self._tolerances = tolerances_of(settings.rules)
         self._partition_count = settings.kafka.partitions
         share = settings.streams.cache_entities // settings.kafka.partitions
@@ -141,7 +146,9 @@ class _Opener:
         if self._stage.name == "mirrors":
             return MirrorPartition(number, committed, self._decoders, self._output)
         opened = self._recovery.open(number, committed)
-        kind = OrderPartition if self._stage.name == "orders" else StatementPartition
+        kind: Callable[..., OrderPartition | StatementPartition] = OrderPartition
+        if self._stage.name == "statements":
+            kind = partial(StatementPartition, references=self._references)
         partition = kind(
             number, opened.store, opened.meta, decoders=self._decoders, tolerances=self._tolerances,
             output=self._output, partition_count=self._partition_count, cache_entities=self._cache_entities,
@@ -155,7 +162,10 @@ def run_stream_worker(settings: Settings, number: int, metrics_port: int | None)
     builder = _Builder(settings, number)
     runners = {stage.name: builder.runner(stage) for stage in builder.stages}
     metrics = WorkerMetrics()
-    worker = Worker(runners, builder.outputs, builder.clocks, metrics, settings.kafka.bootstrap)
+    worker = Worker(
+        runners, builder.outputs, builder.clocks, metrics, settings.kafka.bootstrap, builder.references,
+        builder.reference_decoders,
+    )  # fmt: skip
     app = create_app(settings, builder.stages, {name: runner.handle for name, runner in runners.items()}, worker)
     builder.app = app
     worker.attach(_AppHandle(app))

@@ -187,6 +187,31 @@ STATEMENT_RULES: Final = (
     """,
 )
 
+AGREEMENT_RULES: Final = (
+    # No account or rule of the reference business changes once it is written: what is agreed now was agreed then.
+    """
+    SELECT 'rule-violation', 'payout', p.payout_id, NULL, NULL, NULL
+    FROM public.payout p
+    JOIN public.account a ON a.shop_id = p.shop_id
+    JOIN public.rule r ON r.rule_id = a.rule_id
+    WHERE r.is_hold OR p.currency <> r.payment_currency OR p.amount < r.payment_threshold
+    """,
+    """
+    SELECT 'rule-violation', 'statement', s.statement_id, NULL, NULL, NULL
+    FROM public.statement s
+    JOIN public.account a ON a.shop_id = s.shop_id
+    JOIN public.rule r ON r.rule_id = a.rule_id
+    WHERE s.cycle <> r.cycle
+       OR s.period_end + 1 <> CASE s.cycle
+              WHEN 'daily' THEN s.period_start + 1
+              WHEN 'weekly' THEN s.period_start + 7
+              WHEN 'biweekly' THEN s.period_start + 14
+              WHEN 'monthly' THEN (date_trunc('month', s.period_start) + interval '1 month')::date
+          END
+       OR s.cycle = 'monthly' AND extract(day FROM s.period_start) <> 1
+    """,
+)
+
 ROW_RULES: Final = (
     """
     SELECT 'illegal-transition', e.entity_kind, e.entity_id::bigint, NULL, NULL, NULL
@@ -205,7 +230,7 @@ EXPECTED_FINDINGS: Final = (
     # One statement, so that all rules see one snapshot of the books.
     "WITH exponent AS (SELECT * FROM unnest(%(currencies)s::text[], %(factors)s::numeric[]) AS e (currency, factor)),"
     + COMMON
-    + "UNION ALL".join((*ORDER_RULES, *STATEMENT_RULES, *ROW_RULES))
+    + "UNION ALL".join((*ORDER_RULES, *STATEMENT_RULES, *AGREEMENT_RULES, *ROW_RULES))
 )
 
 TOTALS: Final = """

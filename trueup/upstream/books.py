@@ -11,6 +11,7 @@ from trueup.model.money import exponent, to_text
 from trueup.upstream.plan import (
     ORDERS_MAX,
     Books,
+    PayoutTerms,
     PlannedItem,
     PlannedLine,
     PlannedOrder,
@@ -25,6 +26,8 @@ FIRST_DAY: Final = date(2026, 1, 5)
 CURRENCIES: Final = ("USD", "EUR", "JPY", "KWD", "GBP", "CNY")
 PAYMENT_METHODS: Final = ("bank-transfer", "e-wallet", "card-push")
 CYCLES: Final = ("daily", "weekly", "biweekly", "monthly")
+CYCLE_DAYS: Final = {"daily": 1, "weekly": 7, "biweekly": 14}
+PERIODS: Final = 1_000
 SHOP_FIRST: Final = 1_001
 HOT_SHARE: Final = 1 / 3
 REFUND_ORDERS_MIN: Final = 4
@@ -41,7 +44,7 @@ def draw_books(plan: WorkloadPlan, run_no: int) -> Books:
     rng = random.Random(plan.seed)
     shops = tuple(draw_shop(place) for place in range(plan.shops))
     weights = _weights(plan.shops)
-    books = Books(run_no, shops)
+    books = Books(run_no, shops, rules=[draw_rule(place) for place in range(len(CURRENCIES))])
     for round_no in range(plan.rounds):
         share = plan.orders // plan.rounds + (1 if round_no < plan.orders % plan.rounds else 0)
         chosen = rng.choices(range(plan.shops), weights=weights, k=share)
@@ -64,15 +67,33 @@ def draw_shop(place: int) -> Shop:
     return Shop(SHOP_FIRST + place, method, 1 + place % len(CURRENCIES), currency)
 
 
+def draw_rule(place: int) -> PayoutTerms:
+    """The payout rule of all sellers of one currency; the same in every run."""
+    currency = CURRENCIES[place]
+    return PayoutTerms(1 + place, cycle_of(1 + place), 10 ** exponent(currency), currency, is_hold=False)
+
+
 def cycle_of(rule_id: int) -> str:
     """The settlement cycle of a payout rule."""
     return CYCLES[(rule_id - 1) % len(CYCLES)]
 
 
 def open_statement(books: Books, shop: Shop, round_no: int) -> PlannedStatement:
-    """The shop's statement of a round. A round counts as a day, whatever the cycle is called."""
-    day = FIRST_DAY + timedelta(days=round_no)
-    return PlannedStatement(books.next_id("statement"), shop, round_no, day, day, cycle_of(shop.rule_id))
+    """The shop's statement of a round, which is one period of the shop's cycle."""
+    cycle = cycle_of(shop.rule_id)
+    first, last = period(cycle, round_no)
+    return PlannedStatement(books.next_id("statement"), shop, round_no, first, last, cycle)
+
+
+def period(cycle: str, round_no: int) -> tuple[date, date]:
+    """First and last day of a round; after many rounds the calendar starts again."""
+    place = round_no % PERIODS
+    if cycle == "monthly":
+        first, after = (date(FIRST_DAY.year + month // 12, month % 12 + 1, 1) for month in (place, place + 1))
+        return first, after - timedelta(days=1)
+    days = CYCLE_DAYS[cycle]
+    first = FIRST_DAY + timedelta(days=place * days)
+    return first, first + timedelta(days=days - 1)
 
 
 def plan_payouts(books: Books) -> None:

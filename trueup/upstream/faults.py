@@ -12,6 +12,7 @@ from typing import Final
 
 from trueup.model.errors import ConfigurationError
 from trueup.model.money import exponent
+from trueup.upstream.agreement_faults import AGREEMENT_FAULTS
 from trueup.upstream.books import CURRENCIES, bill
 from trueup.upstream.plan import (
     Books,
@@ -315,5 +316,6 @@ STATEMENT_FAULTS: Final[dict[str, PlantInStatement]] = {
     ILLEGAL_PAYOUT: _illegal_payout,
     ILLEGAL_STATEMENT: _illegal_statement,
     STUCK_PAYOUT: _stuck_payout,
+    **AGREEMENT_FAULTS,
 }
 FAULT_KINDS: Final = (*ORDER_FAULTS, *STATEMENT_FAULTS)

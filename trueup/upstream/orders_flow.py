@@ -8,6 +8,7 @@ from typing import Final
 
 from trueup.model.money import to_decimal
 from trueup.upstream import faults
+from trueup.upstream.agreement_faults import OTHER_CYCLE
 from trueup.upstream.plan import PlannedItem, PlannedOrder, PlannedStatement, Trap, WorkloadPlan
 from trueup.upstream.session import Session, Work
 
@@ -58,6 +59,7 @@ def open_statements(session: Session, statements: Sequence[PlannedStatement]) ->
                 for statement in statements
             ],
         )
+        work.plant(*(each.fault for each in statements if each.fault and each.fault.kind == OTHER_CYCLE))
 
 
 def complete_orders(session: Session, orders: Sequence[PlannedOrder]) -> None:

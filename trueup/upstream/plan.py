@@ -13,6 +13,9 @@ ORDERS_MAX: Final = 500_000
 ID_BLOCK: Final = 100_000_000
 """Every run takes its ids from a block of its own, so that runs can follow each other in one database."""
 
+OWN_FIRST: Final = 50_000_000
+"""From here on in a block: sellers and rules that are made for one fault."""
+
 GHOST_FIRST: Final = 90_000_000
 """From here on in a block: ids that are named somewhere but never become a row."""
 
@@ -70,6 +73,16 @@ class Shop(NamedTuple):
     payment_method: str
     rule_id: int
     currency: str
+
+
+class PayoutTerms(NamedTuple):
+    """One payout rule as upstream will write it; the threshold in minor units of the payment currency."""
+
+    rule_id: int
+    cycle: str
+    threshold_minor: int
+    payment_currency: str
+    is_hold: bool
 
 
 class Expectation(NamedTuple):
@@ -180,7 +193,8 @@ class PlannedStatement:
     """One statement of a shop in one round with its payout; amounts in minor units of the shop's currency.
 
     `late_orders` join after it was closed. `delayed` are completed in this round, but billed to the late statement of
-    the shop. `again` is the second payout of a duplicate; `wrong_by_minor` is added to the amount by hand.
+    the shop. `again` is the second payout of a duplicate; `wrong_by_minor` is added to the amount by hand,
+    `release_off_minor` to the amount of its release, `funding_off_minor` to that of its funding.
     """
 
     statement_id: int
@@ -198,6 +212,8 @@ class PlannedStatement:
     fails_once: bool = False
     fault: Fault | None = None
     wrong_by_minor: int = 0
+    release_off_minor: int = 0
+    funding_off_minor: int = 0
 
     def items(self) -> Iterator[PlannedItem]:
         """Everything that is billed to this statement, in the order of billing."""
@@ -212,18 +228,23 @@ class PlannedStatement:
 
 @dataclass(slots=True)
 class Books:
-    """The whole planned run: regular statements by round, and one statement per shop that collects late items."""
+    """The whole planned run: regular statements by round, one statement per shop that collects late items, payout rules."""
 
     run_no: int
     shops: tuple[Shop, ...]
     rounds: list[list[PlannedStatement]] = field(default_factory=list)
     late: dict[int, PlannedStatement] = field(default_factory=dict)
+    rules: list[PayoutTerms] = field(default_factory=list)
     given: dict[str, int] = field(default_factory=dict)
 
     def next_id(self, table: str) -> int:
         """The next id of a table in the block of this run."""
         self.given[table] = self.given.get(table, 0) + 1
         return self.run_no * ID_BLOCK + self.given[table]
+
+    def own_id(self) -> int:
+        """An id for a seller that is made for one fault, and for the rule of that seller."""
+        return self.next_id("own") + OWN_FIRST
 
     def ghost_id(self) -> int:
         """An id that no row will have."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from trueup.model.money import to_decimal
-from trueup.upstream import faults
+from trueup.upstream import agreement_faults, faults
 from trueup.upstream.orders_flow import NOW, bill_closed, repair_fee
 from trueup.upstream.plan import PlannedPayout, PlannedStatement
 from trueup.upstream.session import Session, Work
@@ -15,8 +15,16 @@ from trueup.upstream.session import Session, Work
 _PAYOUT: Final = f"(%s, %s, %s, %s, %s, %s, 'created', NULL, {NOW})"
 _LINE: Final = "(%s, %s, %s, %s, %s, %s)"
 
-FAULTS_OF_LINES: Final = frozenset(
-    {faults.MISSING_PAYOUT_LINE, faults.WRONG_PAYOUT_AMOUNT, faults.ORPHAN_PAYOUT, faults.PAYOUT_TOTAL_OFF}
+FAULTS_OF_CREATION: Final = frozenset(
+    {
+        faults.MISSING_PAYOUT_LINE,
+        faults.WRONG_PAYOUT_AMOUNT,
+        faults.ORPHAN_PAYOUT,
+        faults.PAYOUT_TOTAL_OFF,
+        agreement_faults.HELD_SELLER,
+        agreement_faults.BELOW_THRESHOLD,
+        agreement_faults.OTHER_PAYMENT_CURRENCY,
+    }
 )
 """Faults that the transaction which creates the payout plants."""
 
@@ -74,7 +82,7 @@ def _create_payout(session: Session, statement: PlannedStatement) -> None:
     with session.transaction(len(payout.lines) + 2) as work:
         _insert_payout(work, statement, payout)
         _move_statements(work, [statement], "closed" if skips else "confirmed", "paying")
-        if statement.fault is not None and (skips or statement.fault.kind in FAULTS_OF_LINES):
+        if statement.fault is not None and (skips or statement.fault.kind in FAULTS_OF_CREATION):
             work.plant(statement.fault)
 
 

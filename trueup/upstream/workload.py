@@ -9,15 +9,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Final
 
 import psycopg2
 from psycopg2 import errors
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class, whatever its name looks like
 
 from trueup.model.errors import ConfigurationError, UnavailableError
-from trueup.upstream.books import CURRENCIES, cycle_of, draw_books, plan_payouts
+from trueup.model.money import to_decimal
+from trueup.upstream.books import draw_books, plan_payouts
 from trueup.upstream.faults import plant_order_faults, plant_statement_faults
 from trueup.upstream.plan import ID_BLOCK, Books, Shop, WorkloadPlan
 from trueup.upstream.session import Pacer, Session, Tally, WorkloadProgress
@@ -26,8 +25,6 @@ from trueup.upstream.worker import Worker
 
 Connect = str | Callable[[], Connection]
 """A libpq connection string, or what opens a connection that is not in autocommit mode."""
-
-PAYMENT_THRESHOLD: Final = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ def run(
                 Session(stack.enter_context(closing(_open(connect))), pacer, tally) for _ in range(plan.connections)
             ]
             books = plan_run(plan, _run_no(sessions[0]))
-            _write_rules(sessions[0])
+            _write_rules(sessions[0], books)
             workers = [
                 Worker(plan, books, shops, session, time.monotonic, stop)
                 for session, shops in zip(sessions, share_shops(books, plan.connections), strict=True)
@@ -132,14 +129,15 @@ def _run_no(session: Session) -> int:
     return int(run_no)
 
 
-def _write_rules(session: Session) -> None:
-    """The payout rules, one for each currency; those that exist stay."""
-    with session.transaction(len(CURRENCIES)) as work:
-        for rule_id, currency in enumerate(CURRENCIES, start=1):
+def _write_rules(session: Session, books: Books) -> None:
+    """The payout rules; those that exist stay."""
+    with session.transaction(len(books.rules)) as work:
+        for rule in books.rules:
+            threshold = to_decimal(rule.threshold_minor, rule.payment_currency)
             work.cursor.execute(
                 "INSERT INTO public.rule (rule_id, cycle, auto_payment, payment_threshold, payment_currency, is_hold)"
-                " VALUES (%s, %s, true, %s, %s, false) ON CONFLICT (rule_id) DO NOTHING",
-                (rule_id, cycle_of(rule_id), PAYMENT_THRESHOLD, currency),
+                " VALUES (%s, %s, true, %s, %s, %s) ON CONFLICT (rule_id) DO NOTHING",
+                (rule.rule_id, rule.cycle, threshold, rule.payment_currency, rule.is_hold),
             )
             work.count("changes", work.cursor.rowcount)
 

@@ -1,0 +1,116 @@
+"""The reference tables with their history: which version of a row was in force at a moment. Pure.
+
+A statement is judged by the terms of its time, so a later change of a rule judges nothing anew. Versions are a set by
+source and log position: the same in whatever order, and however often, they are taken.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any, Final, NamedTuple
+
+from trueup.model.change import Change
+from trueup.model.registers import Register
+from trueup.model.tables import Account, Funding, Id, PayoutRule, Release
+
+ROW_TYPES: Final[dict[str, type[Any]]] = {
+    "account": Account,
+    "rule": PayoutRule,
+    "funding": Funding,
+    "release_summary": Release,
+}
+
+
+class Channel(NamedTuple):
+    """A way by which sellers are paid, with money of its own."""
+
+    payment_method: str
+    currency: str
+
+
+class Terms(NamedTuple):
+    """What was agreed with a seller at a moment: the account, and the payout rule that it names."""
+
+    account: Register[Account]
+    rule: Register[PayoutRule]
+
+
+class ReferenceBooks:
+    """All versions of all rows of the reference tables of all sources.
+
+    Versions of a row are in the order of the source's log. A version that the first copy of a source brought (see
+    `take`) tells what the row was then, but not since when.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str, Id], list[Register[Any]]] = {}
+        self._of_channel: dict[tuple[str, str, Channel], set[Id]] = {}
+        self._copied: set[tuple[str, int]] = set()
+
+    def take(self, change: Change, *, copied: bool) -> bool:
+        """Add one version; whether it was new. `copied` tells that it comes from a first copy of the source."""
+        if copied:
+            # All rows of one copy carry one version, which no streamed change has.
+            self._copied.add((change.source, change.version))
+        versions = self._rows.setdefault((change.table.name, change.source, change.primary_key), [])
+        place = bisect_left(versions, change.version, key=_version)
+        if place < len(versions) and versions[place].version == change.version:
+            return False
+        row = None if change.row is None else ROW_TYPES[change.table.name]._make(change.row)
+        versions.insert(
+            place,
+            Register(
+                change.source, change.primary_key, change.version, change.commit_us, change.commit_us, change.deleted,
+                row, change.partition, change.offset,
+            ),
+        )  # fmt: skip
+        if isinstance(row, (Funding, Release)):
+            channel = Channel(row.payment_method, row.currency)
+            self._of_channel.setdefault((change.table.name, change.source, channel), set()).add(change.primary_key)
+        return True
+
+    def as_of(self, table: str, source: str, primary_key: Id, at_us: int) -> Register[Any] | None:
+        """The version of a row that was in force at `at_us` (µs since the epoch), None if it did not exist then."""
+        for register in reversed(self._rows.get((table, source, primary_key), ())):
+            if register.commit_us <= at_us:
+                return None if register.deleted else register
+        return None
+
+    def terms(self, source: str, shop_id: Id, at_us: int) -> Terms | None:
+        """What was agreed with a seller at `at_us`; None where it is not known.
+
+        Not known: there was no account or no rule, or all that is known of the time is the first copy of the source, which
+        cannot tell what was agreed when a row that it copied as well was made.
+        """
+        account = self.as_of("account", source, shop_id, at_us)
+        rule = account and self.as_of("rule", source, account.row.rule_id, at_us)
+        if account is None or rule is None or self._copied_at(account, at_us) or self._copied_at(rule, at_us):
+            return None
+        return Terms(account, rule)
+
+    def _copied_at(self, register: Register[Any], at_us: int) -> bool:
+        return at_us <= register.commit_us and self.is_copied(register)
+
+    def is_copied(self, register: Register[Any]) -> bool:
+        """Whether the version was brought by a first copy, so that nobody knows since when it was in force."""
+        return (register.source, register.version) in self._copied
+
+    def amount_minor(self, table: str, source: str, channel: Channel, status: str, at_us: int) -> int:
+        """Σ of the rows of a channel that were in a status at `at_us`, in minor units of its currency."""
+        amount_minor = 0
+        for primary_key in self._of_channel.get((table, source, channel), ()):
+            register = self.as_of(table, source, primary_key, at_us)
+            row = None if register is None else register.row
+            # A row may have been in another channel then.
+            if row is not None and row.status == status and (row.payment_method, row.currency) == channel:
+                amount_minor += row.amount_minor
+        return amount_minor
+
+    def first_in(self, table: str, source: str, primary_key: Id, status: str) -> Register[Any] | None:
+        """The first version of a row that was in a status; None if it never was."""
+        versions = self._rows.get((table, source, primary_key), ())
+        return next((held for held in versions if not held.deleted and held.row.status == status), None)
+
+
+def _version(register: Register[Any]) -> int:
+    return register.version

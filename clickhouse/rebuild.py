@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -12,8 +12,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse.client import translated_errors
 from clickhouse.definition import Definition
 from trueup.model.errors import UnavailableError
-from trueup.model.registers import ItemTotal, LatestItem, LineTotal, Partial, PartialVersion
-from trueup.model.tables import Id
+from trueup.model.registers import PartialVersion
 
 LATEST_ITEMS_MAX: Final = 8
 """Newest billing items kept per statement."""
@@ -32,23 +31,32 @@ class StateBatch(NamedTuple):
     due_us: list[int | None]
 
 
-class RebuiltPartials(NamedTuple):
-    """What one Kafka partition contributes: by statement, and by payout the lines that name no known billing item."""
+class PartialRow(NamedTuple):
+    """What one Kafka partition contributes to a statement, or (statement `null`) to a payout whose lines name no known
+    billing item: both ids as JSON, and the encoded partial.
+    """
 
-    statements: dict[Id, Partial]
-    strays: dict[Id, Partial]
+    statement: bytes
+    payout: bytes
+    encoded: bytes
 
 
-def read_states(
-    client: Client, database: str, wide: Definition, partition: int, *, batch_rows: int
+def read_states(  # noqa: PLR0913 - what to read, and how
+    client: Client,
+    database: str,
+    wide: Definition,
+    partition: int,
+    *,
+    batch_rows: int,
+    due_column: str = "next_due_at",
 ) -> Iterator[StateBatch]:
-    """Streams the newest state of every entity of a Kafka partition from `wide` (order_wide or statement_wide).
+    """Streams the newest state of every entity of a Kafka partition from a wide table.
 
     A batch has about `batch_rows` rows, at most one such batch is decoded at a time; the order is that of the storage.
     Errors: UnavailableError also half-way, then the caller starts over.
     """
     query = (
-        f"SELECT {ENTITY_JSON}, state, toUnixTimestamp64Micro(next_due_at) AS due "
+        f"SELECT {ENTITY_JSON}, state, toUnixTimestamp64Micro({due_column}) AS due "
         f"FROM {database}.{wide.name} FINAL WHERE partition = {{partition:UInt16}} SETTINGS {_FINAL}"
     )
     # Without the byte limit a block of long states would be a few thousand rows only.
@@ -80,61 +88,78 @@ _CONTRIBUTIONS: Final = """
         contribution_amount_minor AS minor, contribution_created_at AS created, contribution_item AS item
     WHERE partition = {partition:UInt16}
 """
-_TOTALS: Final = """
+# Int256: a sum of Decimal(38) wraps around silently.
+_TOTALS: Final = f"""
     SELECT
-        kind, statement, payout, item_currency, item_status, sum(rows_counted),
-        -- Int256: a sum of Decimal(38) wraps around silently
-        toString(sum(toInt256(minor))), max(toUnixTimestamp64Micro(last_committed_at))
-"""
-_TOTALS_END: Final = f"""
-    GROUP BY kind, statement, payout, item_currency, item_status
-    SETTINGS {_FINAL}
+        statement, if(statement = 'null', payout, 'null') AS owner,
+        concat(
+            '[',
+            arrayStringConcat(groupArrayIf(
+                concat('["', item_currency, '",', toJSONString(item_status), ',', toString(counted), ',', toString(total), ']'),
+                kind = 'item'), ','),
+            '],[',
+            arrayStringConcat(groupArrayIf(
+                concat('[', payout, ',"', item_currency, '",', toString(counted), ',', toString(total), ']'),
+                kind = 'line'), ','),
+            ']') AS totals,
+        toString(max(newest_us)) AS newest,
+        max(abs(total)) >= toInt256('9223372036854775808') AS is_long
+    FROM (
+        SELECT
+            kind, statement, payout, item_currency, item_status, sum(rows_counted) AS counted,
+            sum(toInt256(minor)) AS total, max(toUnixTimestamp64Micro(last_committed_at)) AS newest_us
+        {{contributions}}
+        GROUP BY kind, statement, payout, item_currency, item_status
+    )
+    GROUP BY statement, owner
+    SETTINGS {_FINAL}, output_format_arrow_string_as_string = 0
 """
 # Newest first; a tie goes to the higher id: texts (a JSON text starts with a quote) in text order, numbers by value,
 # which for whole numbers above zero is first by length.
-_LATEST: Final = """
-    SELECT statement, created, item, JSONExtractRaw(state, 2), toString(minor), item_currency
-"""
-_LATEST_END: Final = f"""
-        AND kind = 'item'
-    ORDER BY statement, created DESC, if(startsWith(item, '"'), 0, length(item)) DESC, item DESC
-    LIMIT {LATEST_ITEMS_MAX} BY statement
-    SETTINGS {_FINAL}
+_LATEST: Final = f"""
+    SELECT
+        statement,
+        concat('[', arrayStringConcat(arrayMap(one -> one.4, arrayReverseSort(groupArray(
+            (created, digits, item, concat(
+                '[', toString(created), ',', item, ',', order_key, ',', toString(minor), ',"', item_currency, '"]'
+            ))))), ','), ']') AS latest,
+        max(abs(toInt256(minor))) >= toInt256('9223372036854775808') AS is_long
+    FROM (
+        SELECT
+            statement, created, if(startsWith(item, '"'), 0, length(item)) AS digits, item, order_key, minor,
+            item_currency
+        {{contributions}} AND kind = 'item'
+        ORDER BY statement, created DESC, digits DESC, item DESC
+        LIMIT {LATEST_ITEMS_MAX} BY statement
+    )
+    GROUP BY statement
+    SETTINGS {_FINAL}, output_format_arrow_string_as_string = 0
 """
 
 
-def read_partials(client: Client, database: str, partition: int, version: PartialVersion) -> RebuiltPartials:
+def read_partials(client: Client, database: str, partition: int, version: PartialVersion) -> Iterator[PartialRow]:
     """The partial totals of a Kafka partition, summed up from the contributions in its wide rows.
 
-    Every partial gets `version`. Ids come back as the source gave them. Errors: UnavailableError.
+    ClickHouse writes them as the worker's state store keeps them ([version, items, lines, latest, newest_us] as JSON, with a
+    space before it where a number is longer than 64 bits), each under `version`, with ids as the source gave them.
+    Errors: UnavailableError.
     """
-    parameters = {"partition": partition}
+    head = orjson.dumps(list(version))
+    latest: dict[bytes, tuple[bytes, bool]] = {}
     with translated_errors(f"rebuild of partial totals from {database}.order_wide"):
         source = _CONTRIBUTIONS.replace("{database}", database)
-        totals = client.query(_TOTALS + source + _TOTALS_END, parameters).result_rows
-        latest = client.query(_LATEST + source + _LATEST_END, parameters).result_rows
-    rebuilt = RebuiltPartials({}, {})
-    for row in totals:
-        _add_total(rebuilt, version, row)
-    newest: dict[Id, list[LatestItem]] = {}
-    for statement, created_us, item, order_id, minor, currency in latest:
-        entry = LatestItem(created_us, orjson.loads(item), orjson.loads(order_id), int(minor), currency)
-        newest.setdefault(orjson.loads(statement), []).append(entry)
-    for statement_id, entries in newest.items():
-        rebuilt.statements[statement_id] = rebuilt.statements[statement_id]._replace(latest=tuple(entries))
-    return rebuilt
+        for statement, items, is_long in _arrow_rows(client, _LATEST.replace("{contributions}", source), partition):
+            latest[statement] = items, is_long
+        for statement, payout, totals, newest, is_long in _arrow_rows(
+            client, _TOTALS.replace("{contributions}", source), partition
+        ):
+            items, has_long = latest.get(statement, (b"[]", False))
+            space = b" " if is_long or has_long else b""
+            yield PartialRow(statement, payout, b"%b[%b,%b,%b,%b]" % (space, head, totals, items, newest))
 
 
-def _add_total(rebuilt: RebuiltPartials, version: PartialVersion, row: Sequence[Any]) -> None:
-    kind, statement, payout, currency, status, count, minor, newest_us = row
-    statement_id, payout_id = orjson.loads(statement), orjson.loads(payout)
-    partials = rebuilt.strays if statement_id is None else rebuilt.statements
-    owner = payout_id if statement_id is None else statement_id
-    partial = partials.get(owner) or Partial(version, {}, {}, (), newest_us)
-    if kind == "item":
-        items = partial.items.get((currency, status), ItemTotal(0, 0))
-        partial.items[currency, status] = ItemTotal(items.count + count, items.amount_minor + int(minor))
-    else:
-        lines = partial.lines.get((payout_id, currency), LineTotal(0, 0))
-        partial.lines[payout_id, currency] = LineTotal(lines.count + count, lines.amount_minor + int(minor))
-    partials[owner] = partial._replace(newest_us=max(partial.newest_us, newest_us))
+def _arrow_rows(client: Client, query: str, partition: int) -> Iterator[tuple[Any, ...]]:
+    settings = {"output_format_arrow_compression_method": "none"}
+    with client.query_arrow_stream(query, {"partition": partition}, settings, use_strings=False) as batches:
+        for batch in batches:
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

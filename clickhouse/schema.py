@@ -105,6 +105,7 @@ ORDER_WIDE: Final = Definition(
             "contribution_created_at", "Array(Int64)", "business time of the item in microseconds since 1970 UTC"
         ),
         ColumnType("contribution_item", "Array(String)", "billing item id as JSON"),
+        ColumnType("order_key", "String", "order id as JSON: a number stays a number"),
         _STATE,
     ),
     key=("partition", "order_id"),
@@ -141,6 +142,27 @@ STATEMENT_WIDE: Final = Definition(
         _STATE,
     ),
     key=("partition", "statement_id"),
+    month="month",
+)
+
+GROUP_WIDE: Final = Definition(
+    "group_wide",
+    "one row per match key of a group of a user's spec: what its legs hold, and the verdict on them",
+    (
+        ColumnType("group_id", "String", "JSON list of the spec, the group and the values of the match key"),
+        *_PLACE,
+        ColumnType("spec", LABEL, "spec that the group belongs to"),
+        ColumnType("group_name", LABEL, "group of the spec"),
+        ColumnType("match_key", "Array(String)", "values of the match key, in the order of the group's key"),
+        ColumnType("leg_name", LABELS, "legs that have live rows, one entry per (leg, currency)"),
+        ColumnType("leg_currency", LABELS, "ISO-4217 code of the amounts; empty for a leg without amounts"),
+        ColumnType("leg_count", "Array(Int64)", "live rows"),
+        ColumnType("leg_amount", f"Array({MONEY})", "sum of the amounts of these rows"),
+        *_JUDGED,
+        ColumnType("last_committed_at", TIME, "newest source commit among the rows"),
+        _STATE,
+    ),
+    key=("partition", "group_id"),
     month="month",
 )
 
@@ -343,6 +365,7 @@ AUDIT_LOG: Final = Definition(
 DERIVED: Final = (
     ORDER_WIDE,
     STATEMENT_WIDE,
+    GROUP_WIDE,
     STATEMENT_PARTIAL,
     DISCREPANCY,
     DISCREPANCY_EVENT,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,9 +21,9 @@ from clickhouse.definition import Definition
 from clickhouse.rebuild import read_partials, read_states
 from reconcile.finding import id_order
 from streams.codec import dumps
-from streams.contributions import TotalKey
 from streams.statement_state import decode_statement_state, encode_partial
 from streams.store import ENTITY, PARTIAL, PAYOUT_OWNER, STRAY, Meta, PartitionStore, deadline_key
+from trueup.model.errors import UnavailableError
 from trueup.model.registers import Partial, PartialVersion
 from trueup.model.tables import Id
 
@@ -38,6 +39,13 @@ class Opened(NamedTuple):
     store: PartitionStore
     meta: Meta
     months: dict[str, int]
+
+
+class _Known(NamedTuple):
+    """What ClickHouse holds of a partition: the newest row version, and how many entities."""
+
+    version: int
+    rows: int
 
 
 class Recovery:
@@ -58,65 +66,73 @@ class Recovery:
     def open(self, number: int, committed: Mapping[str, int]) -> Opened:
         """The partition's store, complete and at least as new as the committed offsets (topic → next offset).
 
-        Errors: UnavailableError when ClickHouse does not answer.
+        Errors: UnavailableError when ClickHouse does not answer, or not with all of its rows.
         """
         store = PartitionStore(self._directory / f"{number:05d}")
         meta = store.meta()
-        newest = self._newest_version(number)
+        known = self._known_rows(number)
         if meta is None or any(meta.ends.get(topic, 0) < offset for topic, offset in committed.items()):
             store.destroy()
             store = PartitionStore(self._directory / f"{number:05d}")
-            meta = self._rebuild(store, number, committed, newest)
+            meta = self._rebuild(store, number, committed, known)
             return Opened(store, meta, {})
         ends = {topic: meta.ends.get(topic, 0) for topic in {*meta.ends, *committed}}
-        hints = self._months_after(number, meta.version) if newest > meta.version else {}
-        return Opened(store, meta._replace(ends=ends, version=max(meta.version, newest)), hints)
+        hints = self._months_after(number, meta.version) if known.version > meta.version else {}
+        return Opened(store, meta._replace(ends=ends, version=max(meta.version, known.version)), hints)
 
-    def _rebuild(self, store: PartitionStore, number: int, committed: Mapping[str, int], newest: int) -> Meta:
+    def _rebuild(self, store: PartitionStore, number: int, committed: Mapping[str, int], known: _Known) -> Meta:
         started = time.monotonic()
-        meta = Meta(dict(committed), 0, newest, self._last_window_us(number))
-        entities = 0
-        side = _SideEntries()
-        for batch in read_states(self._client, self._database, self._wide, number, batch_rows=self._batch_rows):
-            puts = [(ENTITY + key, state) for key, state in zip(batch.keys, batch.states, strict=True)]
-            entities += len(puts)
-            puts += [
-                (deadline_key(due_us, key), b"")
-                for key, due_us in zip(batch.keys, batch.due_us, strict=True)
-                if due_us is not None
-            ]
-            if self._wide.name == "statement_wide":
-                side.take(batch.states)
-            store.write(puts, (), None)
-        store.write(side.puts(), (), None)
-        if self._wide.name == "order_wide":
-            version = PartialVersion(0, sum(committed.values()))
-            partials = read_partials(self._client, self._database, number, version)
-            store.write(
-                [
-                    *((_partial_key((statement, None)), dumps(encode_partial(partial)))
-                      for statement, partial in partials.statements.items()),
-                    *((_partial_key((None, payout)), dumps(encode_partial(partial)))
-                      for payout, partial in partials.strays.items()),
-                ],
-                (),
-                None,
-            )  # fmt: skip
-        store.write((), (), meta)
+        meta = Meta(dict(committed), 0, known.version, self._last_window_us(number))
+        with ThreadPoolExecutor(1, thread_name_prefix="partials") as beside:
+            partials = beside.submit(self._partial_puts, number, PartialVersion(0, sum(committed.values())))
+            entities = self._copy_states(store, number)
+            store.load(partials.result())
+        if entities < known.rows:
+            raise UnavailableError(
+                f"the answer broke off: {entities} of {known.rows} rows",
+                where=f"{self._database}.{self._wide.name}, partition {number}",
+                remedy="the worker tries again when it restarts; look at the log of ClickHouse",
+            )
+        store.complete(meta)
         seconds = time.monotonic() - started
         _log.info(
             "state_rebuilt", table=self._wide.name, partition=number, entities=entities, seconds=round(seconds, 2)
         )
         return meta
 
-    def _newest_version(self, number: int) -> int:
+    def _copy_states(self, store: PartitionStore, number: int) -> int:
+        """Copy every entity's state and due time, and what follows from statements' states; the number of entities."""
+        entities = 0
+        side = _SideEntries()
+        for batch in read_states(self._client, self._database, self._wide, number, batch_rows=self._batch_rows):
+            entities += len(batch.keys)
+            store.load(zip(map(ENTITY.__add__, batch.keys), batch.states, strict=True))
+            store.load(
+                (deadline_key(due_us, key), b"")
+                for key, due_us in zip(batch.keys, batch.due_us, strict=True)
+                if due_us is not None
+            )
+            if self._wide.name == "statement_wide":
+                side.take(batch.states)
+        store.load(side.puts())
+        return entities
+
+    def _partial_puts(self, number: int, version: PartialVersion) -> list[tuple[bytes, bytes]]:
+        """The partial totals of a partition of orders, as the store keeps them."""
+        if self._wide.name != "order_wide":
+            return []
+        rows = read_partials(self._client, self._database, number, version)
+        return [(PARTIAL + b"[%b,%b]" % (row.statement, row.payout), row.encoded) for row in rows]
+
+    def _known_rows(self, number: int) -> _Known:
         with translated_errors(f"{self._database}.{self._wide.name}"):
             result = self._client.query(
-                f"SELECT max(version) FROM {self._database}.{self._wide.name} WHERE partition = {{number:UInt16}}",
+                f"SELECT max(version), count() FROM {self._database}.{self._wide.name} FINAL "
+                "WHERE partition = {number:UInt16} SETTINGS do_not_merge_across_partitions_select_final = 1",
                 {"number": number},
             )
-        ((newest,),) = result.result_rows
-        return int(newest)
+        ((newest, rows),) = result.result_rows
+        return _Known(int(newest), int(rows))
 
     def _last_window_us(self, number: int) -> int:
         """When the last window that is complete in ClickHouse was closed: its watermark row is written last."""
@@ -138,10 +154,6 @@ class Recovery:
                 {"number": number, "version": version, "most": HINTS_MAX},
             )
         return {str(entity): int(month) for entity, month in result.result_rows}
-
-
-def _partial_key(key: TotalKey) -> bytes:
-    return PARTIAL + orjson.dumps(key)
 
 
 class _SideEntries:

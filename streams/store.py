@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from streams.codec import dumps, loads
 
@@ -20,6 +20,8 @@ DEADLINE: Final = b"d"
 PARTIAL: Final = b"p"
 STRAY: Final = b"s"
 PAYOUT_OWNER: Final = b"y"
+CHAIN_HEAD: Final = b"h"
+SWEPT: Final = b"w"
 _META: Final = b"m"
 _MIB: Final = 1 << 20
 WRITE_BUFFER_MIB: Final = 4
@@ -57,16 +59,28 @@ class PartitionStore:
         values: Any = self._database.get(keys)  # type: ignore[arg-type]  # only read
         return values  # type: ignore[no-any-return]
 
-    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes], meta: Meta | None) -> None:
-        """Everything or nothing; `meta` None while a rebuild is under way."""
+    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes], meta: Meta) -> None:
+        """Everything or nothing, together with what the store then knows of itself."""
         batch = WriteBatch(raw_mode=True)
         for key in deletes:
             batch.delete(key)
         for key, value in puts:
             batch.put(key, value)
-        if meta is not None:
-            batch.put(_META, dumps(meta))
+        batch.put(_META, dumps(meta))
         self._database.write(batch)
+
+    def load(self, puts: Iterable[tuple[bytes, bytes]]) -> None:
+        """Part of a rebuild: nothing of it lasts before `complete`, so no log is written."""
+        batch = WriteBatch(raw_mode=True)
+        put = batch.put
+        for key, value in puts:
+            put(key, value)
+        self._database.write(batch, _unlogged())
+
+    def complete(self, meta: Meta) -> None:
+        """End a rebuild: what was loaded goes to disk first, then the record that makes the store valid."""
+        self._database.flush(True)
+        self.write((), (), meta)
 
     def deadlines(self, first_us: int, last_us: int) -> Iterator[bytes]:
         """Keys of the deadlines within a span of due times, both ends included, earliest first."""
@@ -74,6 +88,14 @@ class PartitionStore:
         for key in self._database.keys(from_key=DEADLINE + first_us.to_bytes(8, "big")):
             assert isinstance(key, bytes)
             if key[:1] != DEADLINE or key[:9] > last:
+                return
+            yield key
+
+    def keys(self, prefix: bytes) -> Iterator[bytes]:
+        """All keys that begin with the prefix, as they are now: what is written meanwhile does not show."""
+        for key in self._database.keys(from_key=prefix):
+            assert isinstance(key, bytes)
+            if not key.startswith(prefix):
                 return
             yield key
 
@@ -90,6 +112,12 @@ class PartitionStore:
 def deadline_key(due_us: int, identity: bytes) -> bytes:
     """Key that sorts by due time; `identity` is the JSON of the entity's id."""
     return DEADLINE + due_us.to_bytes(8, "big") + identity
+
+
+def _unlogged() -> WriteOptions:
+    options = WriteOptions()
+    options.disable_wal = True
+    return options
 
 
 def _options() -> Options:

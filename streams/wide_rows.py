@@ -51,9 +51,9 @@ def order_wide_row(state: OrderState, encoded: bytes, partition: int, version: i
         order.completed_us if order else None, order.updated_us if order else None,
         billed * factor, len(items), paid_out * factor, len(lines),
         list({str(item.statement_id) for item in items}),
-        _verdict(judged=state.judged, open_rules=open_rules, due_us=state.due_us), open_rules, state.due_us,
+        verdict_of(judged=state.judged, open_rules=open_rules, due_us=state.due_us), open_rules, state.due_us,
         min((held.first_us for held in registers), default=books.newest_us), books.newest_us,
-        *_contribution_arrays(state.contributed),
+        *_contribution_arrays(state.contributed), literal(books.order_id),
         encoded.decode(),
     )  # fmt: skip
 
@@ -78,7 +78,8 @@ def literal(identifier: Id | None) -> str:
     return str(identifier) if type(identifier) is int else orjson.dumps(identifier).decode()
 
 
-def _verdict(*, judged: bool, open_rules: list[str], due_us: int | None) -> str:
+def verdict_of(*, judged: bool, open_rules: list[str], due_us: int | None) -> str:
+    """What the wide tables say of an entity: pending, matched or discrepant."""
     if open_rules:
         return "discrepant"
     return "matched" if judged and due_us is None else "pending"
@@ -116,7 +117,7 @@ def statement_wide_row(
         [scaled(total.amount_minor, one) for one, total in totals],
         len(payouts), scaled(paid, currency) if paid else 0,
         sum(total.count for _, total in lines), scaled(line_amount, currency) if line_amount else 0,
-        _verdict(judged=state.judged, open_rules=open_rules, due_us=state.due_us), open_rules, state.due_us,
+        verdict_of(judged=state.judged, open_rules=open_rules, due_us=state.due_us), open_rules, state.due_us,
         books.newest_us, encoded.decode(),
     )  # fmt: skip
 

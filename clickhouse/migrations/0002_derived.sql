@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS {database}.order_wide
     `contribution_amount_minor` Array(Decimal(38, 0)) CODEC(ZSTD(1)) COMMENT 'amount in minor units of its currency',
     `contribution_created_at` Array(Int64) CODEC(ZSTD(1)) COMMENT 'business time of the item in microseconds since 1970 UTC',
     `contribution_item` Array(String) CODEC(ZSTD(1)) COMMENT 'billing item id as JSON',
+    `order_key` String CODEC(ZSTD(1)) COMMENT 'order id as JSON: a number stays a number',
     `state` String CODEC(ZSTD(1)) COMMENT 'encoded state of the worker, copied back on a rebuild; not for reading'
 )
 ENGINE = ReplacingMergeTree(version)

@@ -60,6 +60,7 @@ def order_row(order_id: int | str, **changed: Any) -> Row:
     """A row of `order_wide`, all zero but for what is given."""
     values: dict[str, Any] = {column.name: _zero(column.type) for column in ORDER_WIDE.columns} | {
         "order_id": order_id,
+        "order_key": orjson.dumps(order_id).decode(),
         "month": 19_662,
         "verdict": "matched",
         "state": encoded_state(order_id),

@@ -249,6 +249,14 @@ def test_large_results_come_whole(server: ClickHouseServer, client: Client) -> N
     assert text.split() == [str(number) for number in range(0, 100_000, 9999)]
 
 
+def test_blocks_beyond_the_memory_of_a_result_come_whole(client: Client) -> None:
+    # Each block alone outgrows what the endpoint keeps in memory.
+    settings = {"max_block_size": 50_000, "preferred_block_size_bytes": 0}
+    query = "SELECT number, repeat('x', 400) FROM numbers(220000)"
+    with client.query_arrow_stream(query, settings=settings) as batches:
+        assert sum(batch.num_rows for batch in batches) == 220_000
+
+
 def test_small_queries_do_not_wait_for_a_delayed_packet(client: Client) -> None:
     took_seconds = []
     for _ in range(20):

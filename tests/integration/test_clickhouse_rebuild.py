@@ -14,8 +14,10 @@ from clickhouse_connect.driver.client import Client
 
 from clickhouse.columns import to_arrow
 from clickhouse.migrate import migrate
-from clickhouse.rebuild import LATEST_ITEMS_MAX, RebuiltPartials, read_partials, read_states
+from clickhouse.rebuild import LATEST_ITEMS_MAX, read_partials, read_states
 from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
+from streams.codec import loads
+from streams.statement_state import decode_partial
 from tests.integration.clickhouse_books import Server, running_server
 from tests.integration.clickhouse_rows import changed, edge_rows, encoded_state, order_row
 from trueup.model.errors import ConfigurationError, UnavailableError
@@ -41,6 +43,21 @@ def client(server: Server) -> Iterator[Client]:
     migrate(client, DATABASE)
     yield client
     client.close()
+
+
+class RebuiltPartials(NamedTuple):
+    statements: dict[Id, Partial]
+    strays: dict[Id, Partial]
+
+
+def rebuilt_partials(client: Client, partition: int) -> RebuiltPartials:
+    """The partials of a partition, decoded."""
+    rebuilt = RebuiltPartials({}, {})
+    for row in read_partials(client, DATABASE, partition, VERSION):
+        statement, payout = orjson.loads(row.statement), orjson.loads(row.payout)
+        held = rebuilt.strays if statement is None else rebuilt.statements
+        held[payout if statement is None else statement] = decode_partial(loads(row.encoded))
+    return rebuilt
 
 
 class Contribution(NamedTuple):
@@ -156,22 +173,22 @@ def test_partials_equal_the_sum_of_the_newest_contributions(client: Client, seed
             )
         stray = order_row(1000 + version, partition=6, **columns_of(some_contributions(chance, 1)))
         write(client, [*rows, stray])
-    assert read_partials(client, DATABASE, 5, VERSION) == expected_partials(newest)
-    assert read_partials(client, DATABASE, 4, VERSION) == RebuiltPartials({}, {})
+    assert rebuilt_partials(client, 5) == expected_partials(newest)
+    assert rebuilt_partials(client, 4) == RebuiltPartials({}, {})
 
 
 def test_a_sum_beyond_38_digits_does_not_wrap(client: Client) -> None:
     largest = 10**38 - 1
     one = Contribution("item", 1, None, "USD", "paid", largest, 5, 1)
     write(client, [order_row(number, partition=1, **columns_of([one._replace(item=number)])) for number in range(1, 6)])
-    partials = read_partials(client, DATABASE, 1, VERSION)
+    partials = rebuilt_partials(client, 1)
     assert partials.statements[1].items == {("USD", "paid"): ItemTotal(5, 5 * largest)}
 
 
 def test_ids_keep_their_json_type(client: Client) -> None:
     text = Contribution("item", "7", None, "USD", "paid", 1, 5, "B-1")
     write(client, [order_row("O-1", partition=1, **columns_of([text, text._replace(statement=7, item=3)]))])
-    partials = read_partials(client, DATABASE, 1, VERSION)
+    partials = rebuilt_partials(client, 1)
     assert partials.statements.keys() == {"7", 7}
     assert partials.statements["7"].latest == (LatestItem(5, "B-1", "O-1", 1, "USD"),)
     assert partials.statements[7].latest == (LatestItem(5, 3, "O-1", 1, "USD"),)
@@ -181,7 +198,7 @@ def test_ties_among_the_newest_items_go_to_the_higher_id(client: Client) -> None
     ids: list[Id] = [*range(95, 106), "b", "a"]
     contributions = [Contribution("item", 1, None, "USD", "paid", 1, 5, item) for item in ids]
     write(client, [order_row(1, partition=1, **columns_of(contributions))])
-    latest = read_partials(client, DATABASE, 1, VERSION).statements[1].latest
+    latest = rebuilt_partials(client, 1).statements[1].latest
     assert [entry.billing_item_id for entry in latest] == list(range(105, 97, -1))
 
 

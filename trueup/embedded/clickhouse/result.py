@@ -48,7 +48,7 @@ class Result:
     """A result. `next_piece` and `close` may be called from any one thread at a time.
 
     `output_format` is None for a statement that has no result. `kept` holds the first pieces,
-    or all of them; a long result that was awaited lies in `spool`; `fetch` gets the rest.
+    or all of them; what outgrew the memory lies in `spool` instead; `fetch` gets the rest.
     """
 
     output_format: str | None
@@ -72,7 +72,10 @@ class Result:
         if self.kept:
             return self.kept.popleft()
         if self.spool is not None:
-            return self.spool.read(_SPOOL_READ_BYTES) or None
+            if piece := self.spool.read(_SPOOL_READ_BYTES):
+                return piece
+            self.spool.close()
+            self.spool = None
         return self.fetch() if self.fetch is not None else None
 
     def close(self) -> None:

@@ -17,12 +17,16 @@ class FormulaError(ConfigurationError):
         where: the formula's own name or file, with line, column and the offending piece.
         remedy: what to write instead.
         line, column: the place in the formula, counted from 1; 0 where no single place is at fault.
+
+    `formula` is the name of the formula among several, `others` are the further errors that were found with this one.
     """
 
     def __init__(self, what: str, *, where: str, remedy: str, line: int = 0, column: int = 0) -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.line = line
         self.column = column
+        self.formula = ""
+        self.others: tuple[FormulaError, ...] = ()
 
 
 def error_at(what: str, *, where: str, text: str, span: tuple[int, int], remedy: str) -> FormulaError:

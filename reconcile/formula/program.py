@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, DivisionByZero, InvalidOperation, Overflow
 from difflib import get_close_matches
@@ -63,7 +64,8 @@ def read_program(
         where: what the formulas belong to, for errors.
         results: the formulas that are asked for; others are read and checked, but computed only if these use them.
 
-    Errors: FormulaError for a formula that cannot be read, an unknown name, a cycle, kinds that do not fit.
+    Errors: FormulaError for a formula that cannot be read, an unknown name, a cycle, kinds that do not fit; the errors of
+    further formulas are in its `others`.
     """
     if len(formulas) > FORMULAS_MAX:
         raise FormulaError(
@@ -71,18 +73,27 @@ def read_program(
             where=where,
             remedy="divide them into rules",
         )
-    for name in (*formulas, *(name for name in names if name in formulas)):
-        _check_name(name, where, is_taken=name in names)
-    read = {
-        name: NamedFormula(name, _place(where, name), text, parse(text, where=_place(where, name)), "number")
-        for name, text in formulas.items()
-    }
-    uses = {name: set(_names_used(formula, {*formulas, *names})) for name, formula in read.items()}
-    order = _in_order(uses, where)
+    read: dict[str, NamedFormula] = {}
+    uses: dict[str, set[str]] = {}
+    known = {*formulas, *names}
+    errors = _Errors()
+    for name, text in formulas.items():
+        with errors.of(name):
+            _check_name(name, where, is_taken=name in names)
+            place = f"{where}, formula {name}" if where else f"formula {name}"
+            formula = NamedFormula(name, place, text, parse(text, where=place), "number")
+            uses[name] = set(_names_used(formula, known))
+            read[name] = formula
+    order: list[str] = []
+    with errors.of(""):
+        order = _in_order(uses, where)
     kinds = dict(names)
     for name in order:
-        formula = read[name]
-        kinds[name] = kind_of(formula.tree, kinds, formula.error)
+        # What uses a formula that is wrong is not to blame.
+        if uses[name] <= kinds.keys():
+            with errors.of(name):
+                kinds[name] = kind_of(read[name].tree, kinds, read[name].error)
+    errors.raise_all()
     asked = tuple(results)
     needed = _reachable(asked, uses)
     return Program(
@@ -96,15 +107,37 @@ def read_program(
     )
 
 
-def _place(where: str, name: str) -> str:
-    return f"{where}, formula {name}" if where else f"formula {name}"
+class _Errors:
+    """Errors of several formulas, collected so that all are told."""
+
+    def __init__(self) -> None:
+        self.found: list[FormulaError] = []
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Keep what goes wrong with this formula."""
+        try:
+            yield
+        except FormulaError as error:
+            error.formula = error.formula or name
+            self.found.append(error)
+
+    def raise_all(self) -> None:
+        """Raise the first error, with the others in it, if there is any."""
+        if self.found:
+            first, *others = self.found
+            first.others = tuple(others)
+            raise first
 
 
 def _check_name(name: str, where: str, *, is_taken: bool) -> None:
     """A formula's name is a plain name of its own."""
     remedy = "give the formula another name"
-    tree = parse(name, where=_place(where, name))
-    if not isinstance(tree, ast.Name) or name in DEFAULT_FUNCTIONS:
+    try:
+        fits = isinstance(parse(name, where=where), ast.Name) and name not in DEFAULT_FUNCTIONS
+    except FormulaError:
+        fits = False
+    if not fits:
         raise FormulaError(f"{name!r} is no name for a formula", where=where, remedy=remedy)
     if is_taken:
         raise FormulaError(f"{name} is both a formula and a given name", where=where, remedy=remedy)
@@ -143,9 +176,11 @@ def _in_order(uses: Mapping[str, set[str]], where: str) -> list[str]:
                 order.append(name)
             elif name in path:
                 circle = " → ".join([*path[path.index(name) :], name])
-                raise FormulaError(
+                error = FormulaError(
                     f"formulas use each other in a circle: {circle}", where=where, remedy="break the circle"
                 )
+                error.formula = name
+                raise error
             elif name in uses and name not in done:
                 path.append(name)
                 waiting.append((name, True))

@@ -26,6 +26,7 @@ READ_PARTITION: Final = 0
 SOURCE_RETENTION_SECONDS: Final = 30 * 86_400
 QUARANTINE_RETENTION_SECONDS: Final = 90 * 86_400
 PARTIALS_RETENTION_SECONDS: Final = 7 * 86_400
+VERDICTS_UNCOMPACTED_SECONDS: Final = 7 * 86_400
 HEARTBEAT_RETENTION_SECONDS: Final = 3600
 HEARTBEAT_SEGMENT_SECONDS: Final = 600
 ADMIN_TIMEOUT_SECONDS: Final = 30.0
@@ -80,14 +81,14 @@ def topic_plan(
         leg_topics: of the tables that users' own specs name, those of the settlement schema among them.
     """
     compacted = {"cleanup.policy": "compact"}
+    # The audit log has an entry for every message, so one that waits to be read must not be compacted away.
+    verdicts = {**compacted, "min.compaction.lag.ms": str(VERDICTS_UNCOMPACTED_SECONDS * 1000)}
     # A row is never compacted away by its order id: one order has many rows.
     source = _kept(source_retention_seconds)
     names = [topic for name in source_names for topic in source_topics(name, schema)]
     # What was agreed with sellers is asked for as long as anything is judged by it.
     kept = {source_topic(name, schema, table.name): _kept(-1) for name in source_names for table in REFERENCE_TABLES}
-    topics = [
-        TopicSpec(topic, partitions, kept.get(topic, source)) for topic in dict.fromkeys((*names, *leg_topics))
-    ]
+    topics = [TopicSpec(topic, partitions, kept.get(topic, source)) for topic in dict.fromkeys((*names, *leg_topics))]
     heartbeat = {**_kept(HEARTBEAT_RETENTION_SECONDS), "segment.ms": str(HEARTBEAT_SEGMENT_SECONDS * 1000)}
     topics += [
         TopicSpec(HEARTBEAT_TOPIC, 1, heartbeat),
@@ -95,11 +96,11 @@ def topic_plan(
         TopicSpec("trueup.statement-partials", partitions, _kept(PARTIALS_RETENTION_SECONDS)),
         TopicSpec("trueup.statement-totals", partitions, compacted),
         TopicSpec("trueup.legs", partitions, _kept(PARTIALS_RETENTION_SECONDS)),
-        TopicSpec("discrepancy.one-sided", partitions, compacted),
-        TopicSpec("discrepancy.wrong-amount", partitions, compacted),
-        TopicSpec("discrepancy.mismatch", partitions, compacted),
-        # Every worker reads all commands: their key, a discrepancy, says nothing of the order's partition.
-        TopicSpec("trueup.case-commands", 1, _kept(-1)),
+        TopicSpec("discrepancy.one-sided", partitions, verdicts),
+        TopicSpec("discrepancy.wrong-amount", partitions, verdicts),
+        TopicSpec("discrepancy.mismatch", partitions, verdicts),
+        # Keyed and partitioned as the discrepancies themselves, and kept for good: people's decisions exist nowhere else.
+        TopicSpec("trueup.case-commands", partitions, _kept(-1)),
         TopicSpec(QUARANTINE_TOPIC, 1, _kept(QUARANTINE_RETENTION_SECONDS)),
     ]
     return TopicPlan(tuple(topics), replication_factor)

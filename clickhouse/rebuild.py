@@ -41,7 +41,7 @@ class PartialRow(NamedTuple):
     encoded: bytes
 
 
-def read_states(  # noqa: PLR0913 - what to read, and how
+def read_states(
     client: Client,
     database: str,
     wide: Definition,

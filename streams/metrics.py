@@ -10,7 +10,7 @@ LATENCY_BUCKETS_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0
 
 
 class WorkerMetrics:
-    """Counters are totals since the process started; label `stage` is orders, statements or mirrors."""
+    """Counters are totals since the process started; label `stage` is orders, statements, mirrors or cases."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""One worker process: the three stages over the partitions it owns, driven by Faust's batches and by heartbeats."""
+"""One worker process: the stages over the partitions it owns, driven by Faust's batches and by heartbeats."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import structlog
 from cdc.decode import ChangeDecoder
 from streams.aftermath import read_aftermath
 from streams.batch import Stage, TopicPartition
+from streams.case_partition import CASE_TOPICS
 from streams.heartbeats import HeartbeatReader
 from streams.messages import PARTIALS_TOPIC, Marker, encode_watermarks
 from streams.metrics import WorkerMetrics
@@ -26,6 +27,9 @@ GC_INTERVAL_SECONDS: Final = 5.0
 """States hold no cycles, so automatic collections took a tenth of the time; Faust's events do, and are collected so."""
 
 MIRRORS: Final = "mirrors"
+CASES: Final = "cases"
+SILENT: Final = frozenset({MIRRORS, CASES})
+"""Stages that publish nothing, so that nothing they said has to be read back."""
 
 _log = structlog.get_logger()
 
@@ -120,7 +124,7 @@ class Worker:
             self._stages[name].partitions[number].written_us
             for name, numbers in opened.items()
             for number in numbers
-            if name != MIRRORS
+            if name not in SILENT
         ]
         if since:
             aftermath = await asyncio.to_thread(read_aftermath, self._bootstrap, min(since))
@@ -233,10 +237,11 @@ async def _collect_garbage() -> None:
         gc.freeze()
 
 
-def stages_of(source_topics: Mapping[str, str], reference: Sequence[str]) -> tuple[Stage, Stage, Stage]:
+def stages_of(source_topics: Mapping[str, str], reference: Sequence[str]) -> tuple[Stage, ...]:
     """The stages of a worker; `source_topics` is table → topic, `reference` the tables that are only mirrored."""
     return (
         Stage("orders", tuple(source_topics[table] for table in ("orders", "billing_item", "payout_item"))),
         Stage("statements", (*(source_topics[table] for table in ("statement", "payout")), PARTIALS_TOPIC)),
         Stage(MIRRORS, tuple(source_topics[table] for table in reference)),
+        Stage(CASES, CASE_TOPICS),
     )

@@ -5,13 +5,17 @@ Nested names use two underscores in the environment, such as `TRUEUP_KAFKA__BOOT
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from trueup.model.money import EXPONENTS
+
 Seconds = Annotated[float, Field(ge=0)]
+Hours = Annotated[float, Field(ge=0, le=87_600)]
 
 
 class _Section(BaseModel):
@@ -83,6 +87,60 @@ class RuleSettings(_Section):
     )
 
 
+def _checked_limits(limits: dict[str, str]) -> dict[str, str]:
+    """Amounts by currency as people write them."""
+    if DEFAULT_LIMIT not in limits:
+        raise ValueError(f"a limit for {DEFAULT_LIMIT!r} is missing: it stands for every other currency")
+    for currency, text in limits.items():
+        if currency != DEFAULT_LIMIT and currency not in EXPONENTS:
+            raise ValueError(f"{currency} is neither an ISO-4217 currency nor {DEFAULT_LIMIT!r}")
+        if not re.fullmatch(r"\d{1,18}(\.\d{1,4})?", text):
+            raise ValueError(f"{text[:40]!r} is no amount: write it as a text such as '1000' or '0.50'")
+    return limits
+
+
+DEFAULT_LIMIT: Final = "default"
+Limits = Annotated[dict[str, str], AfterValidator(_checked_limits)]
+Severity = Literal["low", "medium", "high", "critical"]
+DiscrepancyClass = Literal["one-sided", "wrong-amount", "mismatch"]
+
+
+class CaseSettings(_Section):
+    """What an installation decides about cases. Amounts are in major units, as text, by currency."""
+
+    waive_limit: Limits = Field(
+        default={"default": "100"}, description="the highest amount that one person may waive alone"
+    )
+    severity: dict[Literal["medium", "high", "critical"], Limits] = Field(
+        default={
+            "medium": {"default": "10"},
+            "high": {"default": "1000"},
+            "critical": {"default": "100000"},
+        },
+        description="from which amount on a discrepancy is so severe",
+    )
+    severity_by_class: dict[DiscrepancyClass, Severity] = Field(
+        default={"one-sided": "high", "wrong-amount": "medium", "mismatch": "medium"},
+        description="where no amounts are compared",
+    )
+    due_hours: dict[Severity, Hours] = Field(
+        default={"low": 168.0, "medium": 72.0, "high": 24.0, "critical": 4.0},
+        description="from the raise to the due time",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> CaseSettings:
+        """A class or a severity that is left out would have no answer."""
+        for name, held, known in (
+            ("severity_by_class", self.severity_by_class, get_args(DiscrepancyClass)),
+            ("due_hours", self.due_hours, get_args(Severity)),
+        ):
+            missing = sorted(set(known) - set(held))
+            if missing:
+                raise ValueError(f"{name} says nothing of {', '.join(missing)}")
+        return self
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -96,6 +154,7 @@ class Settings(BaseSettings):
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     streams: StreamSettings = StreamSettings()
     rules: RuleSettings = RuleSettings()
+    cases: CaseSettings = CaseSettings()
 
     @classmethod
     def settings_customise_sources(

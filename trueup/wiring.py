@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Final
 
@@ -13,9 +13,13 @@ from cdc.topics import source_topic
 from clickhouse.client import connect
 from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
 from clickhouse.writer import Writer
+from reconcile.cases.policy import CasePolicy, MoneyLimits, Urgency
 from reconcile.order_rules import Tolerances
 from streams.batch import Stage, TopicPartition
+from streams.case_partition import CasePartition
+from streams.case_recovery import CaseRecovery
 from streams.faust_app import StreamApp, create_app, run_worker
+from streams.leg_partition import LegMarkerSender
 from streams.messages import TopicNames
 from streams.metrics import WorkerMetrics
 from streams.mirror_partition import MirrorPartition
@@ -26,9 +30,11 @@ from streams.reference import References
 from streams.stage import StagePartition, StageRunner
 from streams.statement_partition import StatementPartition
 from streams.watermark import SourceClock
-from streams.worker import MarkerSender, Worker, stages_of
+from streams.worker import CASES, GROUPS, LEGS, MarkerSender, StageOwner, Worker, stages_of
+from trueup.group_wiring import GroupOpener, LegOpener, Place, consumer_group, stages_of_specs
 from trueup.model.tables import REFERENCE_TABLES, TABLES
-from trueup.settings import RuleSettings, Settings
+from trueup.settings import CaseSettings, RuleSettings, Settings
+from trueup.user_specs import read_user_specs
 
 CLICKHOUSE_GIVE_UP_SECONDS: Final = 20.0
 """One attempt to insert; the stage repeats it for as long as ClickHouse is away."""
@@ -36,6 +42,10 @@ CLICKHOUSE_GIVE_UP_SECONDS: Final = 20.0
 
 STATEMENT_WEIGHT: Final = 8
 """A statement's state, with the partials of all partitions, takes about so much more memory than an order's."""
+
+
+CASE_WEIGHT: Final = 4
+"""A case's state, with its occurrences and answers, beside an order's."""
 
 
 def wall_clock_us() -> int:
@@ -50,6 +60,14 @@ def tolerances_of(rules: RuleSettings) -> Tolerances:
         table, _, status = name.partition(".")
         limits[(table, status)] = round(seconds * 1_000_000)
     return Tolerances(round(rules.grace_seconds * 1_000_000), limits)
+
+
+def policy_of(cases: CaseSettings) -> CasePolicy:
+    """The settings of cases in the units of the stage."""
+    limits = {severity: MoneyLimits(amounts) for severity, amounts in cases.severity.items()}
+    return CasePolicy(
+        MoneyLimits(cases.waive_limit), Urgency(limits, dict(cases.severity_by_class), dict(cases.due_hours))
+    )
 
 
 class _AppHandle:
@@ -75,7 +93,10 @@ class _Builder:
         self.settings = settings
         source = settings.source
         self.topics = {table: source_topic(source.name, source.schema_name, table) for table in TABLES}
-        self.stages = stages_of(self.topics, [table.name for table in REFERENCE_TABLES])
+        self.specs = read_user_specs(settings)
+        self.settlement_stages = stages_of(self.topics, [table.name for table in REFERENCE_TABLES])
+        self.spec_stages = stages_of_specs(self.specs)
+        self.stages = (*self.settlement_stages, *self.spec_stages)
         self.producer = DeliveryProducer(settings.kafka.bootstrap)
         self.client = connect(settings.clickhouse)
         self.writer = Writer(self.client, settings.clickhouse.database, give_up_seconds=CLICKHOUSE_GIVE_UP_SECONDS)
@@ -84,25 +105,30 @@ class _Builder:
             stage.name: Output(stage.name, self.producer.send, TopicNames(source.schema_name), wall_clock_us)
             for stage in self.stages
         }
-        self.clocks = {stage.name: SourceClock([source.name]) for stage in self.stages}
+        self.clocks = {
+            stage.name: SourceClock([source.name], stage.topics if stage.name == LEGS else ()) for stage in self.stages
+        }
         self.reference_decoders = {self.topics[table.name]: ChangeDecoder(table) for table in REFERENCE_TABLES}
         self.references = References(list(self.reference_decoders), [source.name], settings.kafka.partitions)
-        self.app: StreamApp | None = None
+        self.apps: dict[str, StreamApp] = {}
 
     def decoders(self, stage: Stage) -> dict[str, ChangeDecoder]:
         """Topic → decoder of a stage's source tables."""
         tables = {topic: TABLES[table] for table, topic in self.topics.items()}
         return {topic: ChangeDecoder(tables[topic]) for topic in stage.topics if topic in tables}
 
-    def mark_durable(self, ends: Mapping[TopicPartition, int]) -> None:
-        """Pass the mark on to the transport."""
-        assert self.app is not None
-        self.app.mark_durable(ends)
+    def mark_durable(self, stage: str, ends: Mapping[TopicPartition, int]) -> None:
+        """Pass the mark on to the transport of the stage's application."""
+        self.apps[stage].mark_durable(ends)
 
     def runner(self, stage: Stage) -> StageRunner:
         """One stage with everything it needs."""
         streams = self.settings.streams
-        send_markers = MarkerSender(self.producer.send, self.settings.kafka.partitions)
+        send, partition_count = self.producer.send, self.settings.kafka.partitions
+        markers: dict[str, Callable[[Collection[StagePartition]], None]] = {
+            "orders": MarkerSender(send, partition_count),
+            LEGS: LegMarkerSender(send, partition_count, self.specs.groups),
+        }
         return StageRunner(
             stage.name,
             stage.topics,
@@ -111,15 +137,35 @@ class _Builder:
             open_partition=self._opener(stage),
             drain=self.producer.drain,
             writer=self.writer,
-            mark_durable=self.mark_durable,
+            mark_durable=partial(self.mark_durable, stage.name),
             source=self.settings.source.name,
             flush_interval_seconds=streams.flush_interval_seconds,
             flush_max_changes=streams.flush_max_changes,
-            on_advanced=send_markers if stage.name == "orders" else None,
+            on_advanced=markers.get(stage.name),
         )
 
-    def _opener(self, stage: Stage) -> _Opener:
-        return _Opener(self, stage)
+    def _opener(self, stage: Stage) -> Callable[[int, Mapping[str, int]], StagePartition]:
+        output = self.outputs[stage.name]
+        if stage.name == LEGS:
+            return LegOpener(self.settings, self.specs, output)
+        if stage.name == GROUPS:
+            place = Place(self.directory / stage.name, self.client)
+            return GroupOpener(self.settings, self.specs, tolerances_of(self.settings.rules), output, place)
+        return _CaseOpener(self, stage) if stage.name == CASES else _Opener(self, stage)
+
+    def make_apps(self, worker: Worker, runners: Mapping[str, StageRunner]) -> list[StreamApp]:
+        """The applications that feed the stages: one for the settlement, and one for users' own specs if there are any."""
+        parts = [(self.settlement_stages, "")]
+        if self.spec_stages:
+            parts.append((self.spec_stages, consumer_group(self.settings, self.specs)))
+        made = []
+        for stages, group in parts:
+            names = [stage.name for stage in stages]
+            handlers = {name: runners[name].handle for name in names}
+            app = create_app(self.settings, stages, handlers, StageOwner(worker, names), group=group)
+            self.apps.update(dict.fromkeys(names, app))
+            made.append(app)
+        return made
 
 
 class _Opener:
@@ -157,6 +203,27 @@ class _Opener:
         return partition
 
 
+class _CaseOpener:
+    """Opens partitions of the case stage with their recovered state."""
+
+    def __init__(self, builder: _Builder, stage: Stage) -> None:
+        settings = builder.settings
+        self._output = builder.outputs[stage.name]
+        self._policy = policy_of(settings.cases)
+        self._cache_entities = settings.streams.cache_entities // settings.kafka.partitions // CASE_WEIGHT
+        self._recovery = CaseRecovery(
+            builder.directory / stage.name, builder.client, settings.clickhouse.database,
+            batch_rows=settings.streams.rebuild_batch_rows,
+        )  # fmt: skip
+
+    def __call__(self, number: int, committed: Mapping[str, int]) -> StagePartition:
+        """The partition, ready to process from its own offsets."""
+        store, meta = self._recovery.open(number, committed)
+        return CasePartition(
+            number, store, meta, policy=self._policy, output=self._output, cache_entities=self._cache_entities
+        )
+
+
 def run_stream_worker(settings: Settings, number: int, metrics_port: int | None) -> int:
     """Run one worker until SIGTERM; the exit code of its process."""
     builder = _Builder(settings, number)
@@ -166,13 +233,13 @@ def run_stream_worker(settings: Settings, number: int, metrics_port: int | None)
         runners, builder.outputs, builder.clocks, metrics, settings.kafka.bootstrap, builder.references,
         builder.reference_decoders,
     )  # fmt: skip
-    app = create_app(settings, builder.stages, {name: runner.handle for name, runner in runners.items()}, worker)
-    builder.app = app
-    worker.attach(_AppHandle(app))
+    apps = builder.make_apps(worker, runners)
+    for app in apps:
+        worker.attach(_AppHandle(app))
     if metrics_port is not None:
         metrics.serve(metrics_port)
     try:
-        return run_worker(app)
+        return run_worker(apps)
     finally:
         worker.stop()
         builder.writer.close()

@@ -1,4 +1,4 @@
-"""How bad a discrepancy is and when it is due: from its stake, its class and its age. Pure."""
+"""What an installation decides about cases: who may waive how much, how bad a discrepancy is and when it is due. Pure."""
 
 from __future__ import annotations
 
@@ -54,3 +54,10 @@ class Urgency(NamedTuple):
     def due_us(self, severity: str, raised_us: int) -> int:
         """When it should be dealt with, µs since the epoch."""
         return raised_us + round(self.due_hours[severity] * _HOUR_US)
+
+
+class CasePolicy(NamedTuple):
+    """`waive_limit`: the highest stake that one person may waive alone."""
+
+    waive_limit: MoneyLimits
+    urgency: Urgency

@@ -1,0 +1,89 @@
+"""Reading the audit log: whole chains in order, single links, and the answers to commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from clickhouse_connect.driver.client import Client
+
+from clickhouse.client import translated_errors
+from clickhouse.schema import AUDIT_LOG
+
+BATCH_ROWS: Final = 10_000
+
+_COLUMNS: Final = ", ".join(
+    # Text that is no UTF-8 must come back as it was hashed; hex is safe on every path.
+    f"hex({column.name})" if column.name == "body" else
+    f"toUnixTimestamp64Micro({column.name})" if column.name == "at" else column.name
+    for column in AUDIT_LOG.columns
+)  # fmt: skip
+
+
+class ChainPlace(NamedTuple):
+    """Where a chain is."""
+
+    topic: str
+    partition: int
+
+
+class Answered(NamedTuple):
+    """What came of a command: applied, refused, repeated; `revision` is the discrepancy's after it."""
+
+    command_id: str
+    outcome: str
+    reason: str
+    revision: int
+
+
+def chains(client: Client, database: str) -> list[ChainPlace]:
+    """Every chain that has a row."""
+    with translated_errors(f"{database}.audit_log"):
+        rows = client.query(f"SELECT DISTINCT topic, partition FROM {database}.audit_log ORDER BY 1, 2").result_rows
+    return [ChainPlace(topic, int(partition)) for topic, partition in rows]
+
+
+def read_chain(
+    client: Client, database: str, place: ChainPlace, *, batch_rows: int = BATCH_ROWS
+) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of one chain in offset order, in batches, as tuples in the table's column order; times in µs, body as bytes.
+
+    Errors: UnavailableError, also half-way.
+    """
+    body = [column.name for column in AUDIT_LOG.columns].index("body")
+    after = -1
+    query = (
+        f"SELECT {_COLUMNS} FROM {database}.audit_log FINAL WHERE topic = {{topic:String}} "
+        "AND partition = {partition:UInt16} AND toInt64(kafka_offset) > {after:Int64} "
+        "ORDER BY kafka_offset LIMIT {rows:UInt32}"
+    )
+    while True:
+        with translated_errors(f"{database}.audit_log"):
+            rows = client.query(query, {**place._asdict(), "after": after, "rows": batch_rows}).result_rows
+        if rows:
+            yield [(*row[:body], bytes.fromhex(row[body]), *row[body + 1 :]) for row in rows]
+            after = rows[-1][2]
+        if len(rows) < batch_rows:
+            return
+
+
+def read_hash(client: Client, database: str, topic: str, partition: int, offset: int) -> str | None:
+    """The hash of the entry at a place; None when it is not there."""
+    with translated_errors(f"{database}.audit_log"):
+        rows = client.query(
+            f"SELECT hash FROM {database}.audit_log FINAL WHERE topic = {{topic:String}} "
+            "AND partition = {partition:UInt16} AND kafka_offset = {offset:UInt64}",
+            {"topic": topic, "partition": partition, "offset": offset},
+        ).result_rows
+    return str(rows[0][0]) if rows else None
+
+
+def read_answers(client: Client, database: str, command_ids: Sequence[str]) -> dict[str, Answered]:
+    """Command id → what came of it when it was read first; commands that were not read yet are left out."""
+    with translated_errors(f"{database}.audit_log"):
+        rows = client.query(
+            f"SELECT command_id, outcome, reason, revision FROM {database}.audit_log FINAL "
+            "WHERE command_id IN {ids:Array(String)} ORDER BY partition, kafka_offset LIMIT 1 BY command_id",
+            {"ids": list(command_ids)},
+        ).result_rows
+    return {row[0]: Answered(*row) for row in rows}

@@ -1,0 +1,101 @@
+"""Opens the case stage's stores: the local one if it is complete and not behind the group, else rebuilt from ClickHouse.
+
+States come from `case_wide`, and the heads of the chains from `audit_log`: each chain goes on from the entry just before the
+committed offset. Later entries may stand there already; the same records will give the same ones again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+from clickhouse_connect.driver.client import Client
+
+from clickhouse.audit import read_hash
+from clickhouse.client import translated_errors
+from clickhouse.rebuild import read_states
+from clickhouse.schema import CASE_WIDE
+from streams.audit_chain import LOST
+from streams.store import CHAIN_HEAD, ENTITY, Meta, PartitionStore
+from trueup.model.errors import UnavailableError
+
+_log = structlog.get_logger()
+
+
+class CaseRecovery:
+    """Opens the stores of the case stage.
+
+    Args:
+        directory: of this worker's stores of the stage.
+        client: from `clickhouse.client.connect`.
+        database: name of the ClickHouse database.
+        batch_rows: states copied at a time.
+    """
+
+    def __init__(self, directory: Path, client: Client, database: str, *, batch_rows: int) -> None:
+        self._directory = directory
+        self._client = client
+        self._database = database
+        self._batch_rows = batch_rows
+
+    def open(self, number: int, committed: Mapping[str, int]) -> tuple[PartitionStore, Meta]:
+        """The partition's store, complete and at least as new as the committed offsets (topic → next offset).
+
+        Errors: UnavailableError when ClickHouse does not answer, or not with all of its rows.
+        """
+        path = self._directory / f"{number:05d}"
+        store = PartitionStore(path)
+        meta = store.meta()
+        newest, rows = self._known(number)
+        if meta is None or any(meta.ends.get(topic, 0) < offset for topic, offset in committed.items()):
+            store.destroy()
+            store = PartitionStore(path)
+            return store, self._rebuild(store, number, committed, newest, rows)
+        ends = {topic: meta.ends.get(topic, 0) for topic in {*meta.ends, *committed}}
+        return store, meta._replace(ends=ends, version=max(meta.version, newest))
+
+    def _rebuild(
+        self, store: PartitionStore, number: int, committed: Mapping[str, int], newest: int, rows: int
+    ) -> Meta:
+        started = time.monotonic()
+        copied = 0
+        batches = read_states(
+            self._client, self._database, CASE_WIDE, number, batch_rows=self._batch_rows, due_column="snoozed_until"
+        )
+        for batch in batches:
+            store.load([(ENTITY + key, state) for key, state in zip(batch.keys, batch.states, strict=True)])
+            copied += len(batch.keys)
+        if copied < rows:
+            raise UnavailableError(
+                f"the answer broke off: {copied} of {rows} rows",
+                where=f"{self._database}.case_wide, partition {number}",
+            )
+        store.load([(CHAIN_HEAD + topic.encode(), head) for topic, head in self._heads(number, committed).items()])
+        meta = Meta(dict(committed), 0, newest, 0)
+        store.complete(meta)
+        seconds = round(time.monotonic() - started, 2)
+        _log.info("state_rebuilt", table=CASE_WIDE.name, partition=number, entities=copied, seconds=seconds)
+        return meta
+
+    def _heads(self, number: int, committed: Mapping[str, int]) -> dict[str, bytes]:
+        """Topic → hash of the entry before the committed offset; where it is not there, a head that shows the gap."""
+        heads = {}
+        for topic, offset in committed.items():
+            if offset > 0:
+                found = read_hash(self._client, self._database, topic, number, offset - 1)
+                if found is None:
+                    _log.error("audit_chain_lost", topic=topic, partition=number, offset=offset - 1)
+                heads[topic] = (found or LOST).encode()
+        return heads
+
+    def _known(self, number: int) -> tuple[int, int]:
+        """The newest row version that ClickHouse holds of the partition, and how many discrepancies."""
+        with translated_errors(f"{self._database}.case_wide"):
+            result = self._client.query(
+                f"SELECT max(version), count() FROM {self._database}.case_wide FINAL WHERE partition = {{number:UInt16}}",
+                {"number": number},
+            )
+        ((newest, rows),) = result.result_rows
+        return int(newest), int(rows)

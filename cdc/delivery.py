@@ -257,6 +257,15 @@ def end_offsets(bootstrap: str, topics: Sequence[str]) -> dict[str, list[int]]:
         UnavailableError: the broker does not answer.
         ConfigurationError: a topic does not exist.
     """
+    return _offsets(bootstrap, topics, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+
+def first_offsets(bootstrap: str, topics: Sequence[str]) -> dict[str, list[int]]:
+    """The offset of the first record that every partition of the topics still has; errors as `end_offsets`."""
+    return _offsets(bootstrap, topics, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+
+def _offsets(bootstrap: str, topics: Sequence[str], spec: OffsetSpec) -> dict[str, list[int]]:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
         counts = partition_counts(admin)
@@ -265,7 +274,7 @@ def end_offsets(bootstrap: str, topics: Sequence[str]) -> dict[str, list[int]]:
             raise ConfigurationError(
                 f"the topics {', '.join(missing)} do not exist", where=bootstrap, remedy="make the topics first"
             )
-        return _list_ends(admin, {topic: counts[topic] for topic in topics})
+        return _list_offsets(admin, {topic: counts[topic] for topic in topics}, spec)
     except KafkaException as error:
         raise UnavailableError(f"the broker does not answer: {error.args[0]}", where=bootstrap) from error
 
@@ -281,9 +290,9 @@ def _is_passing(error: BaseException) -> bool:
     wait=wait_fixed(RETRY_PAUSE_SECONDS),
     reraise=True,
 )
-def _list_ends(admin: AdminClient, counts: Mapping[str, int]) -> dict[str, list[int]]:
+def _list_offsets(admin: AdminClient, counts: Mapping[str, int], spec: OffsetSpec) -> dict[str, list[int]]:
     wanted = {
-        TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        TopicPartition(topic, partition): spec
         for topic, count in counts.items()
         for partition in range(count)
     }

@@ -70,24 +70,29 @@ class TableEnvelopes:
     Args:
         identity: of the source.
         shape: the table's columns in the order of its rows.
-        topic_key: column that keys the table's topic.
-        primary_key: column that identifies a row.
+        topic_key: columns that key the table's topic.
+        primary_key: columns that identify a row.
 
     Raises:
-        InvalidRecord: `missing-column` when the table lacks one of the two columns.
+        InvalidRecord: `missing-column` when the table lacks one of these columns.
     """
 
-    def __init__(self, identity: SourceIdentity, shape: TableShape, topic_key: str, primary_key: str) -> None:
+    def __init__(
+        self, identity: SourceIdentity, shape: TableShape, topic_key: Sequence[str], primary_key: Sequence[str]
+    ) -> None:
         names = [name for name, _ in shape.columns]
-        for column in (topic_key, primary_key):
+        for column in (*topic_key, *primary_key):
             if column not in names:
                 raise InvalidRecord("missing-column", f"{shape.table} has no column {column}")
-        self._key_place = names.index(topic_key)
-        self._primary_place = names.index(primary_key)
+        self._keys = [
+            (names.index(column), (b"," if place else b"{") + orjson.dumps(column) + b":")
+            for place, column in enumerate(topic_key)
+        ]
+        self._moving_places = sorted({names.index(column) for column in (*topic_key, *primary_key)})
         self._fragments: list[Fragment] = [fragment_of(type_oid) for _, type_oid in shape.columns]
         self._labels = [(b"," if place else b"{") + orjson.dumps(name) + b":" for place, name in enumerate(names)]
-        self._key_label = b"{" + orjson.dumps(topic_key) + b":"
-        self._key_name = f"{shape.table}.{topic_key}"
+        self._table = shape.table
+        self._topic_key = ", ".join(topic_key)
         self._source = b',"source":{"connector":"postgresql",%b,' % orjson.dumps(
             {
                 "version": identity.version,
@@ -135,8 +140,7 @@ class TableEnvelopes:
             after = self._image(new)
             return [self._event(after, _NULL, after, "u", lsn, transaction, processing)]
         before, after = self._images(old, new)
-        keys = (self._key_place, self._primary_place)
-        if any(before[place] != after[place] != _UNAVAILABLE for place in keys):
+        if any(before[place] != after[place] != _UNAVAILABLE for place in self._moving_places):
             return [
                 self._event(before, before, _NULL, "d", lsn - 1, transaction, processing),
                 self._event(after, _NULL, after, "c", lsn, transaction, processing),
@@ -188,9 +192,12 @@ class TableEnvelopes:
         transaction: bytes,
         processing: bytes,
     ) -> Event:
-        key = keyed[self._key_place]
-        if key in (_NULL, _UNAVAILABLE):
-            raise InvalidRecord("missing-key", f"{self._key_name} is NULL: the row has no partition")
+        key = b""
+        for place, label in self._keys:
+            part = keyed[place]
+            if part in (_NULL, _UNAVAILABLE):
+                raise InvalidRecord("missing-key", f"{self._table}.{self._topic_key} is NULL: the row has no partition")
+            key += label + part
         position = b"%d" % lsn
         value = b"".join(
             (
@@ -209,4 +216,4 @@ class TableEnvelopes:
                 processing,
             )
         )
-        return self._key_label + key + b"}", value
+        return key + b"}", value

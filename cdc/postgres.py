@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import Final
 
@@ -18,12 +19,12 @@ from cdc.counters import ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.postgres_clock import ServerClock
 from cdc.postgres_slot import find_slot, remove_slot
-from cdc.postgres_snapshot import read_mark, still_valid, take_snapshot
+from cdc.postgres_snapshot import copy_missing, read_mark, still_valid, take_snapshot
 from cdc.postgres_source import address_of, connect, conninfo_of, domain_bases, prepare
 from cdc.postgres_stream import ChangeStream
 from cdc.publishing import Publishing
 from cdc.replication import ReplicationConnection
-from cdc.topics import source_topics
+from cdc.source_tables import SourceTable, settlement_tables
 from trueup import __version__
 from trueup.model.errors import UnavailableError
 from trueup.settings import Settings
@@ -34,7 +35,12 @@ RETRY_SECONDS_MAX: Final = 10.0
 _log = structlog.get_logger()
 
 
-def run(settings: Settings, stop: threading.Event, counters: ReaderCounters | None = None) -> None:
+def run(
+    settings: Settings,
+    stop: threading.Event,
+    counters: ReaderCounters | None = None,
+    more_tables: Sequence[SourceTable] = (),
+) -> None:
     """Read until `stop` is set; then deliver, confirm and close. The topics must exist.
 
     When the source or the broker does not answer, everything is closed and opened again after a delay that doubles up to
@@ -44,17 +50,19 @@ def run(settings: Settings, stop: threading.Event, counters: ReaderCounters | No
         settings: source and broker.
         stop: ends the run.
         counters: counted in while running.
+        more_tables: to be read beside those of the settlement schema.
 
     Raises:
         ConfigurationError: the source or the topics cannot be used as they are set up.
         ProtocolError: the source sends what this reader does not understand.
     """
     counters = counters if counters is not None else ReaderCounters()
+    tables = (*settlement_tables(settings.source.schema_name), *more_tables)
     delay_seconds = RETRY_SECONDS_FIRST
     while not stop.is_set():
         before = (counters.changes, counters.heartbeats)
         try:
-            _read(settings, stop, counters)
+            _read(settings, stop, counters, tables)
         except (UnavailableError, psycopg.OperationalError) as error:
             if (counters.changes, counters.heartbeats) != before:
                 delay_seconds = RETRY_SECONDS_FIRST
@@ -67,26 +75,32 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
-def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters) -> None:
+def _read(
+    settings: Settings, stop: threading.Event, counters: ReaderCounters, tables: Sequence[SourceTable]
+) -> None:
     """One session: ends when asked to stop, or with the error that ended it."""
     source, bootstrap = settings.source, settings.kafka.bootstrap
     counters.sessions += 1
     with ExitStack() as session:
         connection = session.enter_context(connect(source))
-        prepare(connection, source)
-        producer = DeliveryProducer(bootstrap, source_topics(source.name, source.schema_name))
+        prepare(connection, source, tables)
+        producer = DeliveryProducer(bootstrap, [table.topic(source.name) for table in tables])
         session.enter_context(closing(producer))
         replication = ReplicationConnection(conninfo_of(source), address_of(source))
         session.enter_context(closing(replication))
-        publishing = Publishing(source, __version__, domain_bases(connection), producer, counters)
+        publishing = Publishing(source, __version__, domain_bases(connection), producer, counters, tables)
         slot = find_slot(connection, source)
+        mark = read_mark(bootstrap, source.name)
         if slot is not None:
-            mark = read_mark(bootstrap, source.name)
             if slot.lost or not still_valid(mark, source, replication.system_id(), slot.confirmed_lsn):
                 _log.warning("slot_unusable", slot=source.slot, lost=slot.lost, snapshot_marked=mark is not None)
                 remove_slot(connection, source)
                 slot = None
-        if slot is None and not take_snapshot(connection, replication, publishing, _now_us, stop):
+        if slot is None or mark is None:
+            complete = take_snapshot(connection, replication, publishing, _now_us, stop)
+        else:
+            complete = copy_missing(connection, mark, publishing, _now_us, stop)
+        if not complete:
             return
         connection.close()
         replication.start(source.slot, source.publication)

@@ -1,5 +1,6 @@
-"""The first copy of all tables: made under the snapshot that the slot's creation exported, then marked as complete.
+"""The first copy of tables: made under the snapshot that the slot's creation exported, then marked as complete.
 
+A table that a spec names later is copied alone, beside the slot that is there.
 The mark lies in the topic `trueup.cdc-state`, beside the copied rows: if the broker's data are replaced, the mark is
 gone with them and the next start copies again. A crash in the middle leaves a slot without a mark; then the slot is
 dropped and everything is copied again, which is harmless downstream. Rows that were deleted at the source while there
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import orjson
@@ -23,25 +24,31 @@ from cdc.envelope import TableShape, processing_stamp, transaction_stamp
 from cdc.postgres_source import Connection, columns_of
 from cdc.publishing import Publishing, TablePublisher
 from cdc.replication import ReplicationConnection
+from cdc.source_tables import SourceTable, labels
 from cdc.topics import READ_PARTITION, STATE_TOPIC
 from trueup.model.errors import InvalidRecord, UnavailableError
-from trueup.model.tables import TABLES
 from trueup.settings import SourceSettings
 
 READ_STATE_SECONDS_MAX: Final = 30.0
 READ_STATE_POLL_SECONDS: Final = 0.5
 ROWS_BETWEEN_CHECKS: Final = 1000
 DELIVERY_SECONDS_MAX: Final = 120.0
+TRANSACTION_PAUSE_SECONDS: Final = 0.05
+
+_LOG_POSITION: Final = "SELECT (pg_catalog.pg_current_wal_insert_lsn() - '0/0')::int8"
 
 _log = structlog.get_logger()
 
 
 class SnapshotMark(NamedTuple):
-    """A complete snapshot: of which server and slot, and the position from which the slot streams on."""
+    """A complete snapshot: of which server and slot, the position from which the slot streams on, and the labels of the
+    tables that were copied and have been streamed since.
+    """
 
     system_id: str
     slot: str
     consistent_lsn: int
+    tables: tuple[str, ...]
 
 
 def read_mark(bootstrap: str, source_name: str) -> SnapshotMark | None:
@@ -71,7 +78,8 @@ def read_mark(bootstrap: str, source_name: str) -> SnapshotMark | None:
             error = message.error()
             if error is None:
                 if message.key() == source_name.encode():
-                    found = SnapshotMark(*orjson.loads(message.value() or b"null"))
+                    *place, tables = orjson.loads(message.value() or b"null")
+                    found = SnapshotMark(*place, tuple(tables))
             elif error.code() == KafkaError._PARTITION_EOF:
                 return found
         raise UnavailableError(f"topic {STATE_TOPIC} cannot be read to its end", where=bootstrap)
@@ -109,10 +117,7 @@ def take_snapshot(
         stop: gives up.
     """
     source = publishing.source
-    row = connection.execute("SELECT (pg_catalog.pg_current_wal_insert_lsn() - '0/0')::int8").fetchone()
-    assert row is not None
-    assert isinstance(row[0], int)
-    version = row[0] - 1
+    version = _number(connection, _LOG_POSITION) - 1
     _log.info("snapshot_started", slot=source.slot)
     slot = replication.create_slot(source.slot, stop.is_set)
     if slot is None:
@@ -120,15 +125,59 @@ def take_snapshot(
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(slot.snapshot)))
-        row = connection.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8").fetchone()
-        assert row is not None
-        assert isinstance(row[0], int)
-        if not _copy(connection, publishing, version, row[0], now_us, stop):
+        if not _copy(connection, publishing, publishing.tables, version, now_us, stop):
             return False
-    system_id = replication.system_id()
-    write_mark(publishing.producer, source.name, SnapshotMark(system_id, source.slot, slot.consistent_lsn))
+    mark = SnapshotMark(replication.system_id(), source.slot, slot.consistent_lsn, labels(publishing.tables))
+    write_mark(publishing.producer, source.name, mark)
     _log.info("snapshot_completed", rows=publishing.counters.snapshot_rows)
     return True
+
+
+def copy_missing(
+    connection: Connection,
+    mark: SnapshotMark,
+    publishing: Publishing,
+    now_us: Callable[[], int],
+    stop: threading.Event,
+) -> bool:
+    """Copy the tables that the mark lacks, then mark what is read now. False when asked to stop before.
+
+    They are in the publication already. A change to one of them is either in the copy, or streamed and written behind the
+    position that is taken here first: so the copy waits for the transactions that were under way at that moment.
+
+    Args:
+        connection: ordinary, in autocommit mode.
+        mark: of the slot that streaming goes on from.
+        publishing: where rows go.
+        now_us: this side's clock, µs since the epoch.
+        stop: gives up.
+    """
+    wanted = labels(publishing.tables)
+    missing = [table for table in publishing.tables if table.label not in mark.tables]
+    if wanted == mark.tables:
+        return True
+    if missing:
+        version = _number(connection, _LOG_POSITION) - 1
+        under_way = _number(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8")
+        _log.info("snapshot_started", tables=labels(missing))
+        while _number(connection, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8") < under_way:
+            if stop.wait(TRANSACTION_PAUSE_SECONDS):
+                return False
+        with connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            if not _copy(connection, publishing, missing, version, now_us, stop):
+                return False
+    # A table that is read no more is forgotten: should it come back, it must be copied again.
+    write_mark(publishing.producer, publishing.source.name, mark._replace(tables=wanted))
+    _log.info("snapshot_completed", rows=publishing.counters.snapshot_rows)
+    return True
+
+
+def _number(connection: Connection, query: str) -> int:
+    row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    assert isinstance(row[0], int)
+    return row[0]
 
 
 class _CopiedRow(NamedTuple):
@@ -139,17 +188,18 @@ class _CopiedRow(NamedTuple):
 def _copy(
     connection: Connection,
     publishing: Publishing,
+    tables: Sequence[SourceTable],
     version: int,
-    snapshot_us: int,
     now_us: Callable[[], int],
     stop: threading.Event,
 ) -> bool:
-    """Publish every row; each is held back until it is known whether it is the last one."""
+    """Publish every row of the tables; each is held back until it is known whether it is the last one."""
+    snapshot_us = _number(connection, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8")
     stamps = {name: transaction_stamp(snapshot_us, None, None, name) for name in ("first", "true", "last")}
     processing = processing_stamp(now_us())
     held: _CopiedRow | None = None
     name = "first"
-    for count, row in enumerate(_rows(connection, publishing)):
+    for count, row in enumerate(_rows(connection, publishing, tables)):
         if count % ROWS_BETWEEN_CHECKS == 0:
             if stop.is_set():
                 return False
@@ -172,21 +222,20 @@ def _publish(row: _CopiedRow, version: int, stamp: bytes, processing: bytes) -> 
         row.publisher.quarantine(raw, version, error)
 
 
-def _rows(connection: Connection, publishing: Publishing) -> Iterator[_CopiedRow]:
-    """All rows of all tables. COPY streams them: none but the current one is in memory."""
-    schema = publishing.source.schema_name
-    for table in TABLES:
-        shape = TableShape(schema, table, columns_of(connection, schema, table))
+def _rows(connection: Connection, publishing: Publishing, tables: Sequence[SourceTable]) -> Iterator[_CopiedRow]:
+    """All rows of the tables. COPY streams them: none but the current one is in memory."""
+    for table in tables:
+        shape = TableShape(table.schema, table.name, columns_of(connection, table.schema, table.name))
         publisher = publishing.table(shape)
         assert publisher is not None
         # The query form reads partitioned tables too.
         statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(
-            sql.SQL(", ").join(sql.Identifier(name) for name, _ in shape.columns), sql.Identifier(schema, table)
+            sql.SQL(", ").join(sql.Identifier(name) for name, _ in shape.columns), sql.Identifier(*table.place)
         )
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
             for row in copy.rows():
                 yield _CopiedRow(publisher, tuple(None if value is None else value.encode() for value in row))
-        _log.info("table_copied", table=table)
+        _log.info("table_copied", table=table.label)
 
 
 def still_valid(mark: SnapshotMark | None, source: SourceSettings, system_id: str, confirmed_lsn: int) -> bool:

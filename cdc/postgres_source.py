@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import psycopg
@@ -11,8 +11,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from cdc.replication import unavailable
+from cdc.source_tables import SourceTable
 from trueup.model.errors import ConfigurationError
-from trueup.model.tables import TABLES
 from trueup.settings import SourceSettings
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
@@ -64,20 +64,21 @@ def connect(source: SourceSettings) -> Connection:
         raise unavailable(str(error), address_of(source)) from error
 
 
-def prepare(connection: Connection, source: SourceSettings) -> None:
-    """Check all that reading needs; set the replica identity and the publication where that is allowed.
+def prepare(connection: Connection, source: SourceSettings, tables: Sequence[SourceTable]) -> None:
+    """Check all that reading these tables needs; set their replica identity and the publication where that is allowed.
 
     Raises:
         ConfigurationError: something is missing and cannot be set from here; the remedy names the statement.
     """
     where = address_of(source)
-    if source.schema_name == UNPUBLISHED_SCHEMA:
+    if any(table.schema == UNPUBLISHED_SCHEMA for table in tables):
         raise ConfigurationError(f"the schema {UNPUBLISHED_SCHEMA} is never read", where="source.schema_name")
     _check_server(connection, source, where)
     connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
-    _check_columns(connection, source, where)
-    _set_replica_identity(connection, source, where)
-    _publish(connection, source, where)
+    for table in tables:
+        _check_columns(connection, source, table, where)
+    _set_replica_identity(connection, tables, where)
+    _publish(connection, source, tables, where)
 
 
 def domain_bases(connection: Connection) -> Mapping[int, int]:
@@ -134,44 +135,45 @@ def _check_server(connection: Connection, source: SourceSettings, where: str) ->
         )
 
 
-def _check_columns(connection: Connection, source: SourceSettings, where: str) -> None:
-    for name, table in TABLES.items():
-        present = {column for column, _ in columns_of(connection, source.schema_name, name)}
-        missing = [column.name for column in table.columns if column.name not in present]
-        if missing:
-            lacking = f"has no column {', '.join(missing)}" if present else "does not exist"
-            raise ConfigurationError(
-                f"table {source.schema_name}.{name} {lacking}",
-                where=where,
-                remedy="set source.schema_name to the schema that holds the source tables",
-            )
-        readable = connection.execute(
-            "SELECT pg_catalog.has_table_privilege(%s, 'SELECT')", (f'"{source.schema_name}"."{name}"',)
-        ).fetchone()
-        if readable != (True,):
-            raise ConfigurationError(
-                f"the role {source.user} may not read table {source.schema_name}.{name}",
-                where=where,
-                remedy=f'GRANT SELECT ON "{source.schema_name}"."{name}" TO "{source.user}"',
-            )
+def _check_columns(connection: Connection, source: SourceSettings, table: SourceTable, where: str) -> None:
+    present = {column for column, _ in columns_of(connection, table.schema, table.name)}
+    missing = [column for column in table.columns if column not in present]
+    if missing:
+        lacking = f"has no column {', '.join(missing)}" if present else "does not exist"
+        raise ConfigurationError(
+            f"table {table.label} {lacking}",
+            where=where,
+            remedy="set source.schema_name to the schema that holds the source tables, and see the specs in `specs`",
+        )
+    readable = connection.execute(
+        "SELECT pg_catalog.has_table_privilege(%s, 'SELECT')", (f'"{table.schema}"."{table.name}"',)
+    ).fetchone()
+    if readable != (True,):
+        raise ConfigurationError(
+            f"the role {source.user} may not read table {table.label}",
+            where=where,
+            remedy=f'GRANT SELECT ON "{table.schema}"."{table.name}" TO "{source.user}"',
+        )
 
 
-def _set_replica_identity(connection: Connection, source: SourceSettings, where: str) -> None:
+def _set_replica_identity(connection: Connection, tables: Sequence[SourceTable], where: str) -> None:
     """The row before a change is needed whole: for the order a deleted row belonged to, and for what a change did."""
     found = connection.execute(
-        "SELECT relname FROM pg_catalog.pg_class AS class"
+        "SELECT nspname, relname FROM pg_catalog.pg_class AS class"
         " JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace"
-        " WHERE nspname = %s AND relname = ANY(%s) AND relreplident <> 'f' ORDER BY relname",
-        (source.schema_name, list(TABLES)),
+        " JOIN unnest(%s::text[], %s::text[]) AS wanted (wanted_schema, wanted_name)"
+        " ON nspname = wanted_schema AND relname = wanted_name"
+        " WHERE relreplident <> 'f' ORDER BY nspname, relname",
+        ([table.schema for table in tables], [table.name for table in tables]),
     ).fetchall()
-    for (name,) in found:
+    for schema, name in found:
         statement = sql.SQL("ALTER TABLE {}.{} REPLICA IDENTITY FULL").format(
-            sql.Identifier(source.schema_name), sql.Identifier(str(name))
+            sql.Identifier(str(schema)), sql.Identifier(str(name))
         )
-        _change(connection, statement, f"table {source.schema_name}.{name} does not have REPLICA IDENTITY FULL", where)
+        _change(connection, statement, f"table {schema}.{name} does not have REPLICA IDENTITY FULL", where)
 
 
-def _publish(connection: Connection, source: SourceSettings, where: str) -> None:
+def _publish(connection: Connection, source: SourceSettings, tables: Sequence[SourceTable], where: str) -> None:
     """A publication made after the slot would break the stream, so this comes first."""
     publication = sql.Identifier(source.publication)
     row = connection.execute(
@@ -179,24 +181,27 @@ def _publish(connection: Connection, source: SourceSettings, where: str) -> None
         (source.publication,),
     ).fetchone()
     if row is None:
-        tables = sql.SQL(", ").join(sql.Identifier(source.schema_name, name) for name in TABLES)
         statement = sql.SQL(
             "CREATE PUBLICATION {} FOR TABLE {} WITH (publish = 'insert, update, delete', publish_via_partition_root)"
-        ).format(publication, tables)
+        ).format(publication, _identifiers(tables))
         _change(connection, statement, f"the publication {source.publication} does not exist", where)
         return
     if row != (True,):
         statement = sql.SQL("ALTER PUBLICATION {} SET (publish = 'insert, update, delete')").format(publication)
         _change(connection, statement, f"the publication {source.publication} does not publish all changes", where)
     found = connection.execute(
-        "SELECT tablename FROM pg_catalog.pg_publication_tables WHERE pubname = %s AND schemaname = %s",
-        (source.publication, source.schema_name),
+        "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = %s", (source.publication,)
     ).fetchall()
-    missing = sorted(set(TABLES) - {str(name) for (name,) in found})
+    published = {(str(schema), str(name)) for schema, name in found}
+    missing = sorted(table for table in tables if table.place not in published)
     if missing:
-        tables = sql.SQL(", ").join(sql.Identifier(source.schema_name, name) for name in missing)
-        statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(publication, tables)
-        _change(connection, statement, f"the publication {source.publication} lacks {', '.join(missing)}", where)
+        statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(publication, _identifiers(missing))
+        names = ", ".join(table.name for table in missing)
+        _change(connection, statement, f"the publication {source.publication} lacks {names}", where)
+
+
+def _identifiers(tables: Sequence[SourceTable]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(*table.place) for table in tables)
 
 
 def _change(connection: Connection, statement: sql.Composed, what: str, where: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -10,9 +10,9 @@ import structlog
 from cdc.counters import ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.envelope import Event, SourceIdentity, TableEnvelopes, TableShape
-from cdc.topics import QUARANTINE_TOPIC, source_topic
+from cdc.source_tables import SourceTable
+from cdc.topics import QUARANTINE_TOPIC
 from trueup.model.errors import InvalidRecord
-from trueup.model.tables import TABLES
 from trueup.settings import SourceSettings
 
 QUARANTINED_BYTES_MAX: Final = 256 * 1024
@@ -72,6 +72,7 @@ class Publishing:
         domains: OID of a domain → OID of its base type.
         producer: takes the messages.
         counters: counts them.
+        tables: what is read.
     """
 
     def __init__(
@@ -81,17 +82,20 @@ class Publishing:
         domains: Mapping[int, int],
         producer: DeliveryProducer,
         counters: ReaderCounters,
+        tables: Sequence[SourceTable],
     ) -> None:
         self.source = source
+        self.tables = tuple(tables)
         self.producer = producer
         self.counters = counters
         self._identity = SourceIdentity(version, source.name, source.database)
         self._domains = domains
+        self._by_place = {table.place: table for table in tables}
 
     def table(self, shape: TableShape) -> TablePublisher | None:
         """The publisher of a table as it looks now; None for a table that is none of ours."""
-        table = TABLES.get(shape.table)
-        if table is None or shape.schema != self.source.schema_name:
+        table = self._by_place.get((shape.schema, shape.table))
+        if table is None:
             return None
         columns = tuple((name, self._domains.get(type_oid, type_oid)) for name, type_oid in shape.columns)
         envelopes: TableEnvelopes | InvalidRecord
@@ -101,5 +105,4 @@ class Publishing:
             )
         except InvalidRecord as error:
             envelopes = error
-        topic = source_topic(self.source.name, shape.schema, shape.table)
-        return TablePublisher(envelopes, topic, self.producer, self.counters)
+        return TablePublisher(envelopes, table.topic(self.source.name), self.producer, self.counters)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from cdc.postgres_slot import drop_slot, slot_lag_bytes
 from cdc.postgres_snapshot import SnapshotMark, read_mark
 from cdc.postgres_source import connect, prepare
+from cdc.source_tables import settlement_tables
 from cdc.topics import HEARTBEAT_TOPIC, QUARANTINE_TOPIC
 from tests.integration.cdc_stack import Reader, Source, Stack, reading, running_stack, wait_until
 from tests.integration.cdc_workload import Writer
@@ -281,7 +282,7 @@ def test_a_role_without_the_rights_is_told_the_statement_that_is_missing(stack: 
 
     def refusal() -> ConfigurationError:
         with connect(source) as connection, pytest.raises(ConfigurationError) as caught:
-            prepare(connection, source)
+            prepare(connection, source, settlement_tables(source.schema_name))
         return caught.value
 
     assert refusal().remedy == 'let its owner run: ALTER TABLE "public"."payout" REPLICA IDENTITY FULL'
@@ -290,8 +291,8 @@ def test_a_role_without_the_rights_is_told_the_statement_that_is_missing(stack: 
     owned.query("CREATE PUBLICATION trueup FOR TABLE orders")
     assert refusal().remedy.startswith('let its owner run: ALTER PUBLICATION "trueup" ADD TABLE "public"."account", ')
     with owned.connect() as connection:
-        prepare(connection, owned.settings.source)
+        prepare(connection, owned.settings.source, settlement_tables("public"))
     with connect(source) as connection:
-        prepare(connection, source)
+        prepare(connection, source, settlement_tables(source.schema_name))
     published = owned.query("SELECT count(*) FROM pg_publication_tables WHERE pubname = 'trueup'")
     assert published == [(len(TABLES),)]

@@ -25,7 +25,7 @@ Text = tuple[bytes | None, ...]
 
 def envelopes(table: Table) -> TableEnvelopes:
     columns = tuple((column.name, OIDS[column.kind]) for column in table.columns)
-    return TableEnvelopes(IDENTITY, TableShape("public", table.name, columns), table.topic_key, table.primary_key)
+    return TableEnvelopes(IDENTITY, TableShape("public", table.name, columns), (table.topic_key,), (table.primary_key,))
 
 
 def postgres_time(time_us: int) -> bytes:

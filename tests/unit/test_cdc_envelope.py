@@ -10,7 +10,7 @@ from trueup.model.errors import InvalidRecord
 
 IDENTITY = SourceIdentity("0.1.0", "settlement", "books")
 SHAPE = TableShape("public", "payout_item", (("payout_item_id", 20), ("order_id", 20), ("currency", 25)))
-ENVELOPES = TableEnvelopes(IDENTITY, SHAPE, "order_id", "payout_item_id")
+ENVELOPES = TableEnvelopes(IDENTITY, SHAPE, ("order_id",), ("payout_item_id",))
 STAMP = transaction_stamp(1_795_000_000_000_001, 774, 99)
 NOW = processing_stamp(1_795_000_000_000_999)
 
@@ -102,4 +102,4 @@ def test_a_row_that_cannot_be_a_message(row: tuple[bytes | None, ...], code: str
 
 def test_a_table_without_its_key_column() -> None:
     with pytest.raises(InvalidRecord, match="payout_item has no column shop_id"):
-        TableEnvelopes(IDENTITY, SHAPE, "shop_id", "payout_item_id")
+        TableEnvelopes(IDENTITY, SHAPE, ("shop_id",), ("payout_item_id",))

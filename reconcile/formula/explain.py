@@ -10,7 +10,14 @@ from decimal import Decimal, DivisionByZero, DivisionUndefined, InvalidOperation
 from typing import Any, Final
 
 from reconcile.formula.errors import FormulaError
-from reconcile.formula.functions import ROUNDINGS, OutsideTable, constant_number, table_rows, total_of_bands
+from reconcile.formula.functions import (
+    ROUNDINGS,
+    OutsideTable,
+    constant_number,
+    constant_value,
+    table_rows,
+    total_of_bands,
+)
 from reconcile.formula.kinds import Value, checked
 from reconcile.formula.parse import dotted_name, is_literal, segment
 from reconcile.formula.program import ARITHMETIC, NamedFormula, Program
@@ -85,7 +92,7 @@ class _Walk:
         return [(self.step(node), node) for node in nodes]
 
     def constant(self, node: ast.Constant) -> _Step:
-        return node.value, []
+        return constant_value(node), []
 
     def unary(self, node: ast.UnaryOp) -> _Step:
         (taken,) = self._all(node.operand)
@@ -135,7 +142,7 @@ class _Walk:
         numbers = [_number(argument) for argument in taken]
         if node.func.id == "round":
             return _rounded(numbers[0], node), taken
-        return {"min": min, "max": max, "abs": lambda given: abs(given[0])}[node.func.id](numbers), taken
+        return _REDUCTIONS[node.func.id](numbers), taken
 
     def _tier(self, node: ast.Call) -> _Step:
         (quantity,) = self._all(node.args[0])
@@ -159,8 +166,7 @@ def _number(taken: tuple[Explanation, ast.expr]) -> Decimal:
 def _rounded(number: Decimal, node: ast.Call) -> Decimal:
     places, mode = constant_number(node.args[1]), node.args[2]
     assert places is not None
-    assert isinstance(mode, ast.Constant)
-    return number.quantize(Decimal((0, (1,), -int(places))), ROUNDINGS[mode.value])
+    return number.quantize(Decimal((0, (1,), -int(places))), ROUNDINGS[constant_value(mode)])
 
 
 def _reason(error: ArithmeticError) -> str:
@@ -181,6 +187,11 @@ _STEPS: Final[dict[type[ast.expr], Callable[..., _Step]]] = {
     ast.Compare: _Walk.compare,
     ast.IfExp: _Walk.conditional,
     ast.Call: _Walk.call,
+}
+_REDUCTIONS: Final[dict[str, Callable[[list[Decimal]], Decimal]]] = {
+    "min": min,
+    "max": max,
+    "abs": lambda numbers: abs(numbers[0]),
 }
 _ARITHMETIC: Final[dict[type[ast.operator], Callable[[Decimal, Decimal], Decimal]]] = {
     ast.Add: operator.add,

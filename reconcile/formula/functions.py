@@ -9,7 +9,7 @@ import ast
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 ROUNDINGS: Final = {
     "half_up": "ROUND_HALF_UP",
@@ -68,18 +68,18 @@ def _read_round(call: ast.Call, refuse: Refuse) -> ast.expr:
     given |= named
     if not fits or "x" not in given or not given.keys() <= {"x", "digits", "mode"} or isinstance(given["x"], ast.List):
         raise refuse("round does not take these arguments", f"write {_SIGNATURES['round']}")
-    digits = constant_number(given.get("digits", ast.Constant(Decimal(0))))
+    digits = constant_number(given.get("digits", number_node(Decimal(0))))
     if digits is None or digits != digits.to_integral_value() or abs(digits) > ROUND_DIGITS_MAX:
         raise refuse(
             "the digits of round are a whole number", f"write one from -{ROUND_DIGITS_MAX} to {ROUND_DIGITS_MAX}"
         )
-    mode = given.get("mode", ast.Constant("half_up"))
-    if not isinstance(mode, ast.Constant) or mode.value not in ROUNDINGS:
+    mode = constant_value(given.get("mode", ast.Constant("half_up")))
+    if mode not in ROUNDINGS:
         raise refuse("round does not know this mode", f"write one of {', '.join(ROUNDINGS)} in quotes")
     call.args = [
         given["x"],
-        ast.copy_location(ast.Constant(digits), call),
-        ast.copy_location(ast.Constant(mode.value), call),
+        ast.copy_location(number_node(digits), call),
+        ast.copy_location(ast.Constant(mode), call),
     ]
     call.keywords = []
     return call
@@ -111,14 +111,24 @@ def table_rows(call: ast.Call) -> list[list[ast.expr]]:
     return [row.elts for row in table.elts if isinstance(row, ast.List)]
 
 
+def number_node(number: Decimal) -> ast.Constant:
+    """The constant of a number; the types of `ast` do not know that a constant may hold a Decimal."""
+    held: Any = number
+    return ast.Constant(held)
+
+
+def constant_value(node: ast.expr) -> Any:
+    """What a constant of the language holds: Decimal, str, bool or None; None for any other node."""
+    return node.value if isinstance(node, ast.Constant) else None
+
+
 def constant_number(node: ast.expr) -> Decimal | None:
     """The number that is written there, with or without a minus; None for anything else."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, Decimal):
-        return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         number = constant_number(node.operand)
         return None if number is None else number.copy_negate()
-    return None
+    value = constant_value(node)
+    return value if isinstance(value, Decimal) else None
 
 
 class OutsideTable(ArithmeticError):

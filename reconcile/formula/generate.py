@@ -11,7 +11,14 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from reconcile.formula.functions import ROUNDINGS, OutsideTable, constant_number, table_rows, total_of_bands
+from reconcile.formula.functions import (
+    ROUNDINGS,
+    OutsideTable,
+    constant_number,
+    constant_value,
+    table_rows,
+    total_of_bands,
+)
 from reconcile.formula.kinds import VALUE_LIMIT, Value, checked
 from reconcile.formula.parse import dotted_name
 from reconcile.formula.program import Program
@@ -75,7 +82,8 @@ class _Writer:
         return _WRITERS[type(node)](self, node)
 
     def constant(self, node: ast.Constant) -> ast.expr:
-        return self.number(node.value) if isinstance(node.value, Decimal) else ast.Constant(node.value)
+        number = constant_number(node)
+        return ast.Constant(node.value) if number is None else self.number(number)
 
     def number(self, value: Decimal) -> ast.expr:
         """A Decimal cannot stand in Python's code, so it gets a name there."""
@@ -116,10 +124,9 @@ class _Writer:
         quantity, digits, mode = node.args
         places = constant_number(digits)
         assert places is not None
-        assert isinstance(mode, ast.Constant)
         quantum = self.number(Decimal((0, (1,), -int(places))))
         method = ast.Attribute(self.write(quantity), "quantize", ast.Load())
-        return _call(method, quantum, ast.Constant(ROUNDINGS[mode.value]))
+        return _call(method, quantum, ast.Constant(ROUNDINGS[constant_value(mode)]))
 
     def smallest(self, node: ast.Call) -> ast.expr:
         return self._best(node, ast.LtE())

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from reconcile.formula.errors import FormulaError, error_at
-from reconcile.formula.functions import DEFAULT_FUNCTIONS, read_call
+from reconcile.formula.functions import DEFAULT_FUNCTIONS, constant_number, number_node, read_call
 
 CHARS_MAX: Final = 4_000
 DEPTH_MAX: Final = 32
@@ -129,7 +129,7 @@ class _Reader:
             raise self._at(node, "this is no decimal number", "write digits, with a point where needed, such as 12.50")
         if sum(character.isdigit() for character in written) > DIGITS_MAX:
             raise self._at(node, f"a number has at most {DIGITS_MAX} digits", "write fewer digits")
-        return ast.Constant(Decimal(written))
+        return number_node(Decimal(written))
 
     def name(self, node: ast.Name) -> ast.expr:
         return ast.Name(self._identifier(node.id, node), ast.Load())
@@ -240,10 +240,7 @@ class _Reader:
 
 def is_literal(node: ast.expr) -> bool:
     """Whether the node is a number, with or without a minus, a text, a flag or None."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        node = node.operand
-        return isinstance(node, ast.Constant) and isinstance(node.value, Decimal)
-    return isinstance(node, ast.Constant)
+    return isinstance(node, ast.Constant) or constant_number(node) is not None
 
 
 def _in_one_line(found: re.Match[str]) -> str:

@@ -145,14 +145,12 @@ def _check_name(name: str, where: str, *, is_taken: bool) -> None:
 
 def _names_used(formula: NamedFormula, known: Iterable[str]) -> Iterator[str]:
     """Every name in the formula; FormulaError for one that is not known."""
-    inside: set[int] = set()
-    for node in ast.walk(formula.tree):
-        if isinstance(node, ast.Call):
-            inside.add(id(node.func))
-        if isinstance(node, ast.Attribute):
-            inside.add(id(node.value))
-        name = None if id(node) in inside or not isinstance(node, ast.expr) else dotted_name(node)
-        if name is None:
+    nodes = [node for node in ast.walk(formula.tree) if isinstance(node, ast.expr)]
+    parts = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    parts |= {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    for node in nodes:
+        name = dotted_name(node)
+        if name is None or id(node) in parts:
             continue
         if name not in known:
             close = get_close_matches(name, sorted(known), n=1)

@@ -10,6 +10,7 @@ from clickhouse.schema import (
     AUDIT_LOG,
     DISCREPANCY,
     DISCREPANCY_EVENT,
+    GROUP_WIDE,
     MIRRORS,
     ORDER_WIDE,
     QUARANTINE,
@@ -60,6 +61,7 @@ _POSITION: Final = frozenset({"partition", "kafka_partition", "kafka_offset"})
 
 VIEWS: Final = (
     View("v_orders", ORDER_WIDE, "orders with all their legs joined, and the verdict on them"),
+    View("v_groups", GROUP_WIDE, "match keys of users' own specs: what their legs hold, and the verdict on them"),
     View("v_statements", STATEMENT_WIDE, "statements: upstream's total beside ours, their payouts, and the verdict"),
     View("v_discrepancies", DISCREPANCY, "everything on which the books disagree or once disagreed"),
     View(

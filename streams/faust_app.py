@@ -91,6 +91,7 @@ def create_app(
     handlers: Mapping[str, Handler],
     owner: PartitionOwner,
     limits: Limits | None = None,
+    group: str = "",
 ) -> StreamApp:
     """The application: one agent per stage, concurrency 1, that awaits its handler for each batch.
 
@@ -101,10 +102,11 @@ def create_app(
             end the worker.
         owner: told of assigned and revoked partitions.
         limits: bounds; None for the defaults with the settings' batch size.
+        group: consumer group, if it is not that of the settings.
     """
     limits = limits or Limits(batch_records_max=settings.streams.batch_max_records)
     app = StreamApp(
-        settings.kafka.group,
+        group or settings.kafka.group,
         broker=[f"kafka://{server}" for server in settings.kafka.bootstrap.split(",")],
         autodiscover=False,
         web_enabled=False,
@@ -146,25 +148,26 @@ def _add_agent(app: StreamApp, stage: Stage, handler: Handler) -> None:
     app.agent(topic, name=stage.name, concurrency=1)(run)
 
 
-def run_worker(app: StreamApp) -> int:
-    """Run until SIGTERM or SIGINT, then flush, commit and leave the group.
+def run_worker(apps: Sequence[StreamApp]) -> int:
+    """Run applications in one process until SIGTERM or SIGINT, then flush, commit and leave their groups.
 
     Returns:
         The exit code of the process: 0 after a clean stop; 1 when something failed, which was logged. Nothing of a
         failed batch is durable, so the process can be started again at once.
     """
-    return asyncio.run(_serve(app))
+    return asyncio.run(_serve(apps))
 
 
-async def _serve(app: StreamApp) -> int:
+async def _serve(apps: Sequence[StreamApp]) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    starting = loop.create_task(_start(app))
+    starting = asyncio.gather(*map(_start, apps))
     stopping = loop.create_task(stop.wait())
     # An error of ours sets `failed`; one within Faust crashes the application.
-    failing = {loop.create_task(app.batch_consumer.failed.wait()), loop.create_task(app.wait_until_stopped())}
+    failing = [loop.create_task(app.batch_consumer.failed.wait()) for app in apps]
+    failing += [loop.create_task(app.wait_until_stopped()) for app in apps]
     try:
         await asyncio.wait({starting, stopping, *failing}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
@@ -173,11 +176,12 @@ async def _serve(app: StreamApp) -> int:
         for task in (starting, stopping, *failing):
             task.cancel()
         (started, *_) = await asyncio.gather(starting, stopping, *failing, return_exceptions=True)
-    stopped = await _stop(app)
-    failure = app.batch_consumer.failure or app.crash_reason or (started if isinstance(started, Exception) else None)
-    if failure is not None:
-        _report(failure)
-    return 0 if stopped and failure is None else 1
+    stopped = await asyncio.gather(*map(_stop, apps))
+    failures = [failure for app in apps for failure in (app.batch_consumer.failure, app.crash_reason) if failure]
+    failures += [started] if isinstance(started, Exception) else []
+    if failures:
+        _report(failures[0])
+    return 0 if all(stopped) and not failures else 1
 
 
 async def _start(app: StreamApp) -> None:

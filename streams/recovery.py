@@ -27,6 +27,9 @@ from trueup.model.errors import UnavailableError
 from trueup.model.registers import Partial, PartialVersion
 from trueup.model.tables import Id
 
+_STAGES: Final = {"order_wide": "orders", "statement_wide": "statements", "group_wide": "groups"}
+"""Wide table → the stage that writes it."""
+
 HINTS_MAX: Final = 1_000_000
 """Wide rows newer than the local store; more than one window can hardly hold."""
 
@@ -140,7 +143,7 @@ class Recovery:
             result = self._client.query(
                 f"SELECT toUnixTimestamp64Micro(max(recorded_at)) FROM {self._database}.watermark "
                 "WHERE stage = {stage:String} AND partition = {number:UInt16}",
-                {"stage": "orders" if self._wide.name == "order_wide" else "statements", "number": number},
+                {"stage": _STAGES[self._wide.name], "number": number},
             )
         ((written_us,),) = result.result_rows
         return int(written_us)

@@ -21,7 +21,6 @@ PARTIAL: Final = b"p"
 STRAY: Final = b"s"
 PAYOUT_OWNER: Final = b"y"
 CHAIN_HEAD: Final = b"h"
-CHAIN_HEAD: Final = b"h"
 SWEPT: Final = b"w"
 _META: Final = b"m"
 _MIB: Final = 1 << 20

@@ -38,14 +38,23 @@ def decode_heartbeat(value: bytes | None) -> Heartbeat:
 
 
 class SourceClock:
-    """The heartbeats of the sources that feed one stage."""
+    """The heartbeats of the sources that feed one stage.
 
-    def __init__(self, sources: Sequence[str]) -> None:
+    Args:
+        sources: all that feed it.
+        required: topics of which a heartbeat must tell the end offsets to count; one that was sent before a table was
+            read says nothing of it.
+    """
+
+    def __init__(self, sources: Sequence[str], required: Sequence[str] = ()) -> None:
+        self._required = frozenset(required)
         self._kept: dict[str, deque[Heartbeat]] = {source: deque() for source in sources}
 
     def add(self, heartbeat: Heartbeat) -> None:
         """Take a heartbeat; times that go back and unknown sources are ignored."""
         kept = self._kept.get(heartbeat.source)
+        if not self._required <= heartbeat.positions.keys():
+            return
         if kept is None or (kept and heartbeat.time_us <= kept[-1].time_us):
             return
         kept.append(heartbeat)

@@ -28,7 +28,9 @@ GC_INTERVAL_SECONDS: Final = 5.0
 
 MIRRORS: Final = "mirrors"
 CASES: Final = "cases"
-SILENT: Final = frozenset({MIRRORS, CASES})
+LEGS: Final = "legs"
+GROUPS: Final = "groups"
+SILENT: Final = frozenset({MIRRORS, CASES, LEGS})
 """Stages that publish nothing, so that nothing they said has to be read back."""
 
 _log = structlog.get_logger()
@@ -69,8 +71,26 @@ class MarkerSender:
                 self._send(PARTIALS_TOPIC, None, value, number)
 
 
+class StageOwner:
+    """Some stages of a worker as one application sees them: implements the transport's `PartitionOwner`."""
+
+    def __init__(self, worker: Worker, names: Collection[str]) -> None:
+        self._worker = worker
+        self._names = tuple(names)
+
+    async def on_partitions_assigned(
+        self, committed: Mapping[TopicPartition, int | None]
+    ) -> Mapping[TopicPartition, int | None]:
+        """Open every assigned partition's state, then name the offsets to read from."""
+        return await self._worker.open(self._names, committed)
+
+    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Flush and close the partitions."""
+        await self._worker.close(self._names, partitions)
+
+
 class Worker:
-    """Owns partitions: implements the transport's `PartitionOwner`."""
+    """The stages of one process, what drives them beside records, and what they tell about themselves."""
 
     def __init__(
         self,
@@ -94,20 +114,20 @@ class Worker:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._app: AppControl | None = None
+        self._apps: list[AppControl] = []
 
     def attach(self, app: AppControl) -> None:
-        """Give the worker its application; must happen before it starts."""
-        self._app = app
+        """Give the worker an application; must happen before it starts."""
+        self._apps.append(app)
 
-    async def on_partitions_assigned(
-        self, committed: Mapping[TopicPartition, int | None]
+    async def open(
+        self, names: Sequence[str], committed: Mapping[TopicPartition, int | None]
     ) -> Mapping[TopicPartition, int | None]:
-        """Open every assigned partition's state, then name the offsets to read from."""
+        """Open the state of every assigned partition of these stages, then name the offsets to read from."""
         self._start_once()
         positions: dict[TopicPartition, int | None] = {}
         opened: dict[str, set[int]] = {}
-        for stage in self._stages.values():
+        for stage in map(self._stages.__getitem__, names):
             by_number: dict[int, dict[str, int]] = {}
             for (topic, number), offset in committed.items():
                 if topic in stage.topics:
@@ -131,9 +151,9 @@ class Worker:
             for name, numbers in opened.items():
                 self._stages[name].adopt(aftermath, numbers)
 
-    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """Flush and close the partitions."""
-        for stage in self._stages.values():
+    async def close(self, names: Sequence[str], partitions: frozenset[TopicPartition]) -> None:
+        """Flush and close the partitions of these stages."""
+        for stage in map(self._stages.__getitem__, names):
             await stage.revoked({number for topic, number in partitions if topic in stage.topics})
         _log.info("partitions_revoked", count=len(partitions))
 
@@ -169,8 +189,8 @@ class Worker:
 
     async def _crash(self, error: BaseException) -> None:
         _log.error("worker_task_failed", error=str(error), exc_info=error)
-        assert self._app is not None
-        await self._app.crash(error)
+        for app in self._apps:
+            await app.crash(error)
 
     def _on_heartbeats(self, heartbeats: list[Heartbeat]) -> None:
         """Called in the reader's thread."""
@@ -225,8 +245,7 @@ class Worker:
                     metrics.watermark.labels(name).set(lowest / 1e6)
             stages_ready = all(stage.ready for stage in self._stages.values())
             metrics.ready.set(int(stages_ready and self._heartbeats.answered))
-            if self._app is not None:
-                metrics.lag.set(self._app.lag_records())
+            metrics.lag.set(sum(app.lag_records() for app in self._apps))
 
 
 async def _collect_garbage() -> None:

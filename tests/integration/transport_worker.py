@@ -145,7 +145,7 @@ def main(plan_file: str) -> int:
     )
     stages = [Stage(name, tuple(topics)) for name, topics in plan.stages.items()]
     owner.app = create_app(settings, stages, {stage.name: owner.handle for stage in stages}, owner, limits)
-    code = run_worker(owner.app)
+    code = run_worker([owner.app])
     owner.note("exit", code=code)
     return code
 

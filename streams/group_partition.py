@@ -1,0 +1,215 @@
+"""Stage *groups* for one partition: the rows of each match key of a user's spec, judged once they are settled.
+
+Time comes from the markers alone: every partition of stage *legs* tells how far its rows have been sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+import orjson
+
+from reconcile.lifecycle import Case, settle
+from reconcile.spec.model import Tolerances
+from streams.aftermath import Said
+from streams.batch import Record
+from streams.group_messages import LegMarkers, LegMessage, decode_legs_topic, parts_of
+from streams.group_rows import group_wide_row
+from streams.group_state import CurrentGroup, Groups, GroupState, decode_group_state, merge_leg
+from streams.messages import CaseStep, RuleStamp
+from streams.order_state import month_of
+from streams.output import Output
+from streams.partition import EntityPartition, Snapshot, with_adopted
+from streams.store import ENTITY, SWEPT, Meta, PartitionStore
+from trueup.model.errors import InvalidRecord
+from trueup.model.tables import Id
+
+SWEEP_BATCH: Final = 500
+"""States looked at between two batches of records while specs have changed."""
+
+
+class GroupPartition(EntityPartition[GroupState]):
+    """The groups of one partition, of all specs."""
+
+    def __init__(
+        self,
+        number: int,
+        store: PartitionStore,
+        meta: Meta,
+        *,
+        groups: Groups,
+        definitions: str,
+        tolerances: Tolerances,
+        output: Output,
+        partition_count: int,
+        cache_entities: int,
+    ) -> None:
+        super().__init__(
+            number,
+            store,
+            meta,
+            lambda group_id: GroupState(str(group_id), groups.of(str(group_id))),
+            lambda data: decode_group_state(data, groups),
+            cache_entities,
+        )
+        self._groups = groups
+        self._definitions = definitions
+        self._tolerances = tolerances
+        self._output = output
+        self._partition_count = partition_count
+        self._settled_us: dict[int, int] = {}
+        self._unswept = self._states_to_sweep()
+
+    def adopt(self, said: Said) -> None:
+        """Go on from what was published before this partition was opened; call it before any record is processed."""
+        self.adopt_cases(said)
+
+    def process(self, records: Iterable[Record]) -> None:
+        """Merge a batch of rows and markers; judge at once what is already settled."""
+        by_group = self._decode(records)
+        touched: dict[Id, GroupState] = {}
+        for identifier, state in self.load(by_group).items():
+            current = self._groups.of(state.group_id)
+            for message in by_group[identifier]:
+                # Rows of a former definition come again: the topics are read anew when a definition changes.
+                if current is None or current.shapes.get(message.leg) != message.shape:
+                    continue
+                if merge_leg(state.books, message, current.legs[message.leg]):
+                    touched[identifier] = state
+        self._settle_or_schedule(touched)
+        self.advance()
+
+    def advance(self, source_watermark_us: int = 0) -> None:
+        """Judge every group whose time has come by the markers; the watermark of the stage's own topic says nothing."""
+        del source_watermark_us
+        settled_us = self._all_settled_us()
+        if settled_us > self.watermark_us:
+            self.watermark_us = settled_us
+            due = self.take_due(settled_us)
+            if due:
+                self._judge(due)
+        if self._unswept is not None and settled_us >= self.watermark_us > 0:
+            self._sweep(self._unswept)
+
+    def _all_settled_us(self) -> int:
+        """Up to when every row of every leg has arrived; 0 while a partition of stage *legs* has not told."""
+        if len(self._settled_us) < self._partition_count:
+            return 0
+        return min(self._settled_us.values())
+
+    def _decode(self, records: Iterable[Record]) -> dict[Id, list[LegMessage]]:
+        by_group: dict[Id, list[LegMessage]] = {}
+        ends = self.ends
+        for record in records:
+            topic, offset = record.topic, record.offset
+            if offset < ends.get(topic, 0):
+                continue
+            ends[topic] = offset + 1
+            try:
+                decoded = decode_legs_topic(record.value)
+            except InvalidRecord as error:
+                self._output.quarantine(record, error)
+                continue
+            if isinstance(decoded, LegMessage):
+                self._output.changes += 1
+                by_group.setdefault(decoded.group_id, []).append(decoded)
+            else:
+                self._mark(decoded)
+        return by_group
+
+    def _mark(self, markers: LegMarkers) -> None:
+        """Take markers of the present definitions; what they said once stays true, so the highest counts."""
+        if markers.definitions == self._definitions:
+            for partition, settled_us in markers.settled_us.items():
+                self._settled_us[partition] = max(settled_us, self._settled_us.get(partition, 0))
+
+    def _settle_or_schedule(self, touched: dict[Id, GroupState]) -> None:
+        due: dict[Id, GroupState] = {}
+        settled_us = min(self.watermark_us, self._all_settled_us())
+        for identifier, state in touched.items():
+            newest_us = state.books.newest_us
+            if state.month_days is None:
+                hint = self.month_hints.pop(str(identifier), None) if self.month_hints else None
+                state.month_days = month_of(newest_us) if hint is None else hint
+            state.judged = False
+            self.touch(identifier, state)
+            if newest_us <= settled_us:
+                due[identifier] = state
+            elif state.due_us is None or newest_us < state.due_us:
+                self.schedule(identifier, state, newest_us)
+        if due:
+            self._judge(due)
+
+    def _judge(self, due: dict[Id, GroupState]) -> None:
+        version = self.partial_version()
+        now_us = self._output.clock_us()
+        for identifier, state in due.items():
+            books = state.books
+            if books.newest_us > self.watermark_us:
+                self.recall(identifier, books.newest_us)
+                continue
+            current = self._groups.of(state.group_id)
+            adopted = self.take_over(identifier, state)
+            findings = current.group.judge(books, self._tolerances) if current is not None else []
+            verdict = settle(state.cases, findings, books.newest_us, self.watermark_us, now_us)
+            changed = self._explained(state, current, verdict.changed)
+            if current is not None:
+                state.classes.update({case.finding.rule: current.classes[case.finding.rule]
+                                      for case in state.cases.values() if case.finding.rule in current.classes})  # fmt: skip
+            for case in with_adopted(changed, adopted, state.cases):
+                step = CaseStep(case, identifier, state.month_days or 0, False, _stamp(state, current, case))
+                self._output.case_changed(self.number, step, version)
+            state.judged = True
+            state.judged_by = current.fingerprint if current is not None else ""
+            self.schedule(identifier, state, verdict.next_due_us)
+            self.touch(identifier, state)
+
+    def _explained(self, state: GroupState, current: CurrentGroup | None, changed: list[Case]) -> list[Case]:
+        """The changed cases; what resolves though no row has changed says that it is the rule that did."""
+        if not state.judged or (current is not None and state.judged_by == current.fingerprint):
+            return changed
+        spec = parts_of(state.group_id)[0]
+        why = "the spec is gone" if current is None else f"version {current.group.spec_version} no longer finds it"
+        explained = []
+        for case in changed:
+            if not case.is_open:
+                finding = case.finding._replace(detail=f"{case.finding.detail} – the rule changed: {spec}, {why}")
+                case = state.cases[case.key] = case._replace(finding=finding)
+            explained.append(case)
+        return explained
+
+    def _states_to_sweep(self) -> Iterator[Id] | None:
+        """Ids of all states when the rules are not those that the last complete sweep was for; None when they are."""
+        if self.store.get_many([SWEPT])[0] == self._groups.fingerprint.encode():
+            return None
+        return (orjson.loads(key[len(ENTITY) :]) for key in self.store.keys(ENTITY))
+
+    def _sweep(self, unswept: Iterator[Id]) -> None:
+        """Judge again, some at a time, what other rules have judged."""
+        ids = list(islice(unswept, SWEEP_BATCH))
+        if not ids:
+            self._unswept = None
+            self.put_side(SWEPT, self._groups.fingerprint.encode())
+            return
+        stale = {}
+        for identifier, state in self.load(ids).items():
+            current = self._groups.of(state.group_id)
+            if state.judged_by != (current.fingerprint if current is not None else ""):
+                stale[identifier] = state
+        self._judge(stale)
+
+    def close_window(self) -> Snapshot:
+        """Hand over the window: wide rows to the output, states to the caller."""
+        version = self.next_version()
+        encoded = {identifier: state.encode() for identifier, state in self.dirty().items()}
+        for identifier, state in self.dirty().items():
+            current = self._groups.of(state.group_id)
+            self._output.add_row("group_wide", group_wide_row(state, current, encoded[identifier], self.number, version))
+        return self.snapshot(encoded, self._output.clock_us())
+
+
+def _stamp(state: GroupState, current: CurrentGroup | None, case: Case) -> RuleStamp:
+    spec = parts_of(state.group_id)[0]
+    return RuleStamp(spec, current.group.spec_version if current is not None else 0, state.classes[case.finding.rule])

@@ -1,0 +1,186 @@
+"""Stage *legs* for one partition: every row of a table that a user's spec names goes to the group of its match key.
+
+It keeps no state: a row version is sent as often as it is read, and registers take it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from cdc.decode import ChangeDecoder
+from reconcile.spec.model import Leg, SpecGroup
+from streams.aftermath import Said
+from streams.batch import Record
+from streams.group_messages import (
+    LEGS_TOPIC,
+    LegMarkers,
+    LegMessage,
+    definitions_of,
+    encode_leg_message,
+    encode_markers,
+    group_id_of,
+    shape_of,
+)
+from streams.mirror_partition import NoStore
+from streams.output import Output, Sender
+from streams.partition import WATERMARK_WRITTEN_EVERY_US, Snapshot
+from streams.stage import StagePartition
+from streams.store import Meta
+from trueup.model.change import Change
+from trueup.model.errors import InvalidRecord
+from trueup.model.registers import Register
+
+
+class Route(NamedTuple):
+    """One leg that the rows of a topic serve."""
+
+    group: SpecGroup
+    leg: Leg
+    shape: str
+    decoder: ChangeDecoder
+
+
+Routes = dict[str, list[Route]]
+"""Topic → the legs that it serves."""
+
+
+def routes_of(groups: Iterable[SpecGroup], topic_of: Mapping[str, str]) -> Routes:
+    """The routes of all legs; `topic_of` is source table as specs name it → topic.
+
+    Moves of the match key are told as well: they tell which group a row has left. Legs that read a table alike share a
+    decoder, so that a row is decoded once for them.
+    """
+    routes: Routes = {}
+    decoders: dict[object, ChangeDecoder] = {}
+    for group in groups:
+        for leg in group.legs:
+            table = leg.table._replace(tracked=tuple(dict.fromkeys((*leg.table.tracked, *leg.match))))
+            topic = topic_of[leg.source_table]
+            decoder = decoders.setdefault((topic, table), ChangeDecoder(table))
+            routes.setdefault(topic, []).append(Route(group, leg, shape_of(leg), decoder))
+    return routes
+
+
+class LegPartition:
+    """One partition of the topics of all legs."""
+
+    def __init__(self, number: int, ends: Mapping[str, int], routes: Routes, output: Output) -> None:
+        self.number = number
+        self.ends = dict(ends)
+        self.watermark_us = 0
+        self.written_us = 0
+        self.store = NoStore()
+        self._routes = routes
+        self._output = output
+        self._last_ends = dict(ends)
+        self._last_watermark_us = 0
+
+    def process(self, records: Iterable[Record]) -> None:
+        """Send on every row, or quarantine it."""
+        for record in records:
+            if record.offset < self.ends.get(record.topic, 0):
+                continue
+            self.ends[record.topic] = record.offset + 1
+            self._output.changes += 1
+            refusal = self._send_on(record)
+            if refusal is not None:
+                self._output.quarantine(record, refusal)
+
+    def _send_on(self, record: Record) -> InvalidRecord | None:
+        """Send the row to every leg that can read it; the first refusal of those that cannot."""
+        changes: dict[ChangeDecoder, Change | None] = {}
+        refusal: InvalidRecord | None = None
+        for route in self._routes[record.topic]:
+            decoder = route.decoder
+            try:
+                if decoder not in changes:
+                    changes[decoder] = decoder.decode(record.value, record.partition, record.offset)
+            except InvalidRecord as error:
+                refusal = refusal or error
+                continue
+            change = changes[decoder]
+            for message in messages_of(route, change) if change is not None else ():
+                key, value = encode_leg_message(message)
+                self._output.send(LEGS_TOPIC, key, value)
+        return refusal
+
+    def advance(self, watermark_us: int) -> None:
+        """Nothing is judged here; it only tells how far it is."""
+        self.watermark_us = max(self.watermark_us, watermark_us)
+
+    def has_news(self) -> bool:
+        """Whether offsets moved, or time did."""
+        moved_us = self.watermark_us - self._last_watermark_us
+        return self.ends != self._last_ends or moved_us >= WATERMARK_WRITTEN_EVERY_US
+
+    def close_window(self) -> Snapshot:
+        """The rows are with the producer already; only the offsets remain to be marked."""
+        self._last_ends = dict(self.ends)
+        self._last_watermark_us = self.watermark_us
+        return Snapshot([], [], Meta(dict(self.ends), self.watermark_us, sum(self.ends.values()), 0))
+
+    def adopt(self, said: Said) -> None:
+        """What was sent is sent again, and taken once."""
+
+    def window_written(self) -> None:
+        """Nothing was held for the window."""
+
+
+def messages_of(route: Route, change: Change) -> list[LegMessage]:
+    """What a change says to groups: its row to the group of its match key, and its end to the one that it has left."""
+    group, leg = route.group, route.leg
+    assert change.row is not None
+    match = leg.match_of(change.row)
+    held = tuple(group.held_against(leg, change.moves, change.row)) if change.moves else ()
+    register = Register(
+        change.source, change.primary_key, change.version, change.commit_us, change.commit_us, change.deleted,
+        change.row, change.partition, change.offset,
+    )  # fmt: skip
+    messages = [_message(route, match, register, held)]
+    if any(column in leg.match for column, _old, _new in change.moves):
+        former_row = former(leg, change)
+        left = leg.match_of(former_row)
+        if group_id_of("", "", left) != group_id_of("", "", match):
+            messages.append(_message(route, left, register._replace(deleted=True, row=former_row), ()))
+    return messages
+
+
+def _message(
+    route: Route, match: Sequence[object], register: Register[tuple[object, ...]], moves: tuple[object, ...]
+) -> LegMessage:
+    group = route.group
+    group_id = group_id_of(group.spec_name, group.name, match)
+    return LegMessage(group_id, route.leg.name, route.shape, register, moves)  # type: ignore[arg-type]
+
+
+def former(leg: Leg, change: Change) -> tuple[object, ...]:
+    """The row before the change, as far as its moves tell."""
+    assert change.row is not None
+    row = list(change.row)
+    for column, old, _new in change.moves:
+        row[leg.table.place(column)] = old
+    return tuple(row)
+
+
+class LegMarkerSender:
+    """Tells the groups how far the rows of this worker's leg partitions have been sent."""
+
+    def __init__(self, send: Sender, partition_count: int, groups: Iterable[SpecGroup]) -> None:
+        self._send = send
+        self._partition_count = partition_count
+        self._definitions = definitions_of(groups)
+        self._sent: dict[int, int] = {}
+
+    def __call__(self, partitions: Collection[StagePartition]) -> None:
+        """Send the watermarks that moved to every partition of the legs topic, behind the rows themselves."""
+        moved = {
+            partition.number: partition.watermark_us
+            for partition in partitions
+            if partition.watermark_us != self._sent.get(partition.number)
+        }
+        if moved:
+            self._sent.update(moved)
+            value = encode_markers(LegMarkers(self._definitions, moved))
+            for number in range(self._partition_count):
+                self._send(LEGS_TOPIC, None, value, number)

@@ -1,0 +1,87 @@
+"""Users' own specs: which ones the settings name, the tables they need and the topics these are read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cdc.source_tables import SourceTable, settlement_tables
+from reconcile.spec.legs import DEFAULT_SPEC
+from reconcile.spec.model import Leg, Spec, SpecGroup
+from trueup.model.errors import ConfigurationError
+from trueup.settings import Settings, SourceSettings
+
+_REMEDY: Final = "see `specs` in the settings and the files it names"
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpecs:
+    """The specs that run beside the settlement's.
+
+    `topic_of` is source table as the specs name it → topic; `more_tables` are the tables that are read beside those of the
+    settlement schema.
+    """
+
+    specs: tuple[Spec, ...]
+    topic_of: dict[str, str]
+    more_tables: tuple[SourceTable, ...]
+
+    @property
+    def groups(self) -> tuple[SpecGroup, ...]:
+        """The groups of all specs."""
+        return tuple(group for spec in self.specs for group in spec.groups)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics of all legs, each once."""
+        return tuple(dict.fromkeys(self.topic_of.values()))
+
+
+def read_user_specs(settings: Settings) -> UserSpecs:
+    """The specs of the settings but the settlement's.
+
+    Errors: SpecError for a file that is no spec, ConfigurationError where two specs do not go together.
+    """
+    if not hasattr(settings, "specs"):
+        return UserSpecs((), {}, ())
+    from reconcile.spec.load import load_spec  # noqa: PLC0415
+
+    specs = tuple(load_spec(name) for name in settings.specs if name != DEFAULT_SPEC)
+    names = [spec.name for spec in specs]
+    for name in sorted(set(names)):
+        if names.count(name) > 1 or name == DEFAULT_SPEC:
+            raise ConfigurationError(f"two specs are called {name}", where="specs", remedy="give one another name")
+    legs = [leg for spec in specs for group in spec.groups for leg in group.legs]
+    source = settings.source
+    tables = {leg.source_table: _source_table(leg, source) for leg in legs}
+    known = {table.place: table for table in settlement_tables(source.schema_name)}
+    more: dict[tuple[str, str], SourceTable] = {}
+    for leg in legs:
+        table = _source_table(leg, source)
+        held = known.get(table.place) or more.get(table.place)
+        if held is not None and held.primary_key != table.primary_key:
+            raise ConfigurationError(
+                f"table {table.label} has the primary key {', '.join(table.primary_key)} in leg {leg.name}, and "
+                f"{', '.join(held.primary_key)} elsewhere",
+                where="specs",
+                remedy=_REMEDY,
+            )
+        if table.place not in known:
+            columns = dict.fromkeys((*(held.columns if held is not None else ()), *table.columns))
+            more[table.place] = table._replace(columns=tuple(columns))
+    topic_of = {name: table.topic(source.name) for name, table in tables.items()}
+    return UserSpecs(specs, topic_of, tuple(more.values()))
+
+
+def _source_table(leg: Leg, source: SourceSettings) -> SourceTable:
+    """The table of a leg, keyed by its primary key; a spec names it as `table`, `schema.table` or by its topic."""
+    *before, name = leg.source_table.split(".")
+    if len(before) > 1 and before[0] != source.name:
+        raise ConfigurationError(
+            f"the topic {leg.source_table} is of another source than {source.name}",
+            where=f"leg {leg.name}",
+            remedy="name a table of the source that is read",
+        )
+    schema = before[-1] if before else source.schema_name
+    primary_key = (leg.table.primary_key, *leg.table.also_primary)
+    return SourceTable(schema, name, primary_key, primary_key, leg.topic_columns)

@@ -76,6 +76,10 @@ class ReferenceBooks:
                 return None if register.deleted else register
         return None
 
+    def versions(self, table: str, source: str, primary_key: Id) -> list[Register[Any]]:
+        """All versions of a row, oldest first; deletions are left out."""
+        return [held for held in self._rows.get((table, source, primary_key), ()) if not held.deleted]
+
     def terms(self, source: str, shop_id: Id, at_us: int) -> Terms | None:
         """What was agreed with a seller at `at_us`; None where it is not known.
 

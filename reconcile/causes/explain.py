@@ -7,9 +7,11 @@ from collections.abc import Iterable, MutableMapping
 from reconcile.causes.amounts import Parts, cause_of_difference
 from reconcile.causes.cause import Cause
 from reconcile.causes.orders import arrival_in_order, cause_in_order, order_facts
+from reconcile.causes.sellers import cause_of_violation
 from reconcile.causes.statements import arrival_in_statement, cause_in_statement
 from reconcile.finding import Finding
 from reconcile.lifecycle import Case, CaseKey
+from reconcile.reference_books import ReferenceBooks
 from trueup.model.registers import OrderBooks, StatementBooks
 
 Facts = OrderBooks | StatementBooks | None
@@ -18,18 +20,27 @@ Facts = OrderBooks | StatementBooks | None
 NO_EVIDENCE = Cause("unknown", "nothing in these books tells why")
 
 
-def likely_cause(finding: Finding, facts: Facts) -> Cause:
-    """Why the books disagree, from the books alone: the rule's own evidence first, then the amounts, else `unknown`."""
+def likely_cause(finding: Finding, facts: Facts, references: ReferenceBooks | None = None) -> Cause:
+    """Why the books disagree, from the books alone: the rule's own evidence first, then the amounts, else `unknown`.
+
+    `references` is what was agreed with sellers, where the books are a statement's.
+    """
+    found = None
     if isinstance(facts, OrderBooks):
         found = cause_in_order(finding, order_facts(facts))
+    elif facts is not None and references is not None and finding.rule == "rule-violation":
+        found = cause_of_violation(finding, facts, references)
     elif facts is not None:
         found = cause_in_statement(finding, facts)
-    else:
-        found = None
     return found or _by_amounts(finding) or NO_EVIDENCE
 
 
-def with_causes(changed: Iterable[Case], cases: MutableMapping[CaseKey, Case], facts: Facts) -> list[Case]:
+def with_causes(
+    changed: Iterable[Case],
+    cases: MutableMapping[CaseKey, Case],
+    facts: Facts,
+    references: ReferenceBooks | None = None,
+) -> list[Case]:
     """The changed cases with their causes, put into `cases` as well.
 
     A case that is raised or whose amounts changed is explained anew. One that resolves keeps its cause, unless the row
@@ -37,7 +48,8 @@ def with_causes(changed: Iterable[Case], cases: MutableMapping[CaseKey, Case], f
     """
     explained = []
     for case in changed:
-        cause = likely_cause(case.finding, facts) if case.is_open else _arrival(case.finding, facts)
+        finding = case.finding
+        cause = likely_cause(finding, facts, references) if case.is_open else _arrival(finding, facts)
         if cause is not None:
             case = case._replace(cause=cause.name, cause_detail=cause.detail)
             cases[case.key] = case

@@ -8,16 +8,19 @@ from typing import Any
 import pytest
 
 from reconcile.causes.amounts import Parts, cause_of_difference
-from reconcile.causes.cause import CAUSES, at, money, span
+from reconcile.causes.cause import CAUSES, Cause, at, money, span
 from reconcile.causes.explain import likely_cause, with_causes
 from reconcile.finding import Finding
 from reconcile.lifecycle import Case
+from reconcile.reference_books import ReferenceBooks
+from reconcile.seller_rules import judge_sellers
+from streams.merge import merge
 from streams.messages import encode_partial_message
 from streams.order_state import decode_order_state
 from tests.histories import PARTIAL_PARTITIONS, finish
 from tests.partition_bench import Bench, messages_of, order_bench, records_of, statement_bench
-from tests.source_log import SECOND_US, START_US, SourceLog
-from trueup.model.registers import ItemTotal, LatestItem, LineTotal, Partial, PartialVersion
+from tests.source_log import SECOND_US, START_US, SourceLog, changes_of
+from trueup.model.registers import ItemTotal, LatestItem, LineTotal, Partial, PartialVersion, StatementBooks
 
 Causes = dict[tuple[str, Any], tuple[str, str]]
 """(rule, entity id) → cause and detail."""
@@ -341,6 +344,40 @@ def test_a_paid_payout_whose_items_wait(tmp_path: Path) -> None:
     assert of_statement(log, some, tmp_path / "some")["status-mismatch", 1][0] == "lost-message"
     none = partial(("USD", "statemented", 2, 800), lines=lines)
     assert of_statement(log, none, tmp_path / "none")["status-mismatch", 1][0] == "late"
+
+
+@pytest.mark.parametrize(
+    ("versions", "name", "words"),
+    [
+        ([{"is_hold": False}, {"is_hold": True}], "wrong-rule-version", "did, the one of"),
+        ([{"is_hold": True}], "unknown", ""),
+    ],
+)
+def test_a_seller_paid_by_an_earlier_version_of_the_rule(versions: list[dict[str, Any]], name: str, words: str) -> None:
+    log = SourceLog().put("account")
+    for version in versions:
+        log.put("rule", **version).tick()
+    found = of_violation(log.put("payout"))
+    assert (found.name, words in found.detail) == (name, True)
+
+
+def test_a_seller_paid_by_a_later_version_of_the_rule() -> None:
+    log = SourceLog().put("account").put("rule", is_hold=True).tick().put("payout").tick().put("rule", is_hold=False)
+    assert of_violation(log).name == "unknown"
+    found = of_violation(log.tick().put("payout", status="ongoing"))
+    assert (found.name, found.detail[-30:]) == ("wrong-rule-version", " does, which was not in force yet"[-30:])
+
+
+def of_violation(log: SourceLog) -> Cause:
+    """The cause of the one rule-violation of statement 1."""
+    books, references = StatementBooks(1), ReferenceBooks()
+    for change in changes_of(log):
+        if change.table.name in {"account", "rule"}:
+            references.take(change, copied=False)
+        else:
+            merge(books, change)
+    (finding,) = judge_sellers(books, references)
+    return likely_cause(finding, books, references)
 
 
 def test_what_resolves_by_itself_was_late(tmp_path: Path) -> None:

@@ -36,7 +36,6 @@ from streams.order_state import month_of
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
 from streams.reference import References
-from streams.release_shares import ReleaseShares
 from streams.statement_state import (
     StatementState,
     decode_partial,
@@ -73,8 +72,6 @@ class StatementPartition(EntityPartition[StatementState]):
         self._output = output
         self._partition_count = partition_count
         self._references = references
-        self._shares = ReleaseShares(number, self.side_value, self.put_side)
-        self._payouts_topics: dict[str, str] = {}
         self.markers: dict[int, Marker] = {}
         self._told: set[Id] = set()
         self.source_watermark_us = 0
@@ -95,12 +92,8 @@ class StatementPartition(EntityPartition[StatementState]):
         for identifier, held in changes.items():
             state = states[identifier]
             for change in held:
-                place = (change.source, change.primary_key)
-                before = state.books.payouts.get(place)
                 if merge(state.books, change):
                     touched[identifier] = state
-                    if change.table.name == "payout":
-                        self._shares.moved(before, state.books.payouts[place])
                 if change.table.name == "payout":
                     self._own(change.primary_key, identifier, state, touched)
         for identifier, messages in partials.items():
@@ -111,7 +104,6 @@ class StatementPartition(EntityPartition[StatementState]):
             self._merge_stray(message, touched)
         self._settle_or_schedule(touched)
         self._publish_totals(touched)
-        self._shares.publish(self._output, self._payouts_ends())
         self.advance(self.source_watermark_us)
 
     def advance(self, source_watermark_us: int) -> None:
@@ -179,12 +171,6 @@ class StatementPartition(EntityPartition[StatementState]):
             if change is not None:
                 output.add_row(change.table.name, mirror_row(change))
                 changes.setdefault(change.key, []).append(change)
-                if change.table.name == "payout":
-                    self._payouts_topics[change.source] = topic
-
-    def _payouts_ends(self) -> dict[str, int]:
-        """Up to where the payouts of each source have been merged."""
-        return {source: self.ends[topic] for source, topic in self._payouts_topics.items()}
 
     def _merge_partial(self, state: StatementState, message: PartialMessage) -> bool:
         held = state.books.partials.get(message.partition)

@@ -11,6 +11,8 @@ from clickhouse.client import translated_errors
 from clickhouse.schema import AUDIT_LOG
 
 BATCH_ROWS: Final = 10_000
+IDS_MAX: Final = 1_000
+"""Ids of one query: parameters travel in its address."""
 
 _COLUMNS: Final = ", ".join(
     # Text that is no UTF-8 must come back as it was hashed; hex is safe on every path.
@@ -80,10 +82,13 @@ def read_hash(client: Client, database: str, topic: str, partition: int, offset:
 
 def read_answers(client: Client, database: str, command_ids: Sequence[str]) -> dict[str, Answered]:
     """Command id → what came of it when it was read first; commands that were not read yet are left out."""
-    with translated_errors(f"{database}.audit_log"):
-        rows = client.query(
-            f"SELECT command_id, outcome, reason, revision FROM {database}.audit_log FINAL "
-            "WHERE command_id IN {ids:Array(String)} ORDER BY partition, kafka_offset LIMIT 1 BY command_id",
-            {"ids": list(command_ids)},
-        ).result_rows
-    return {row[0]: Answered(*row) for row in rows}
+    query = (
+        f"SELECT command_id, outcome, reason, revision FROM {database}.audit_log FINAL "
+        "WHERE command_id IN {ids:Array(String)} ORDER BY partition, kafka_offset LIMIT 1 BY command_id"
+    )
+    answers = {}
+    for at in range(0, len(command_ids), IDS_MAX):
+        with translated_errors(f"{database}.audit_log"):
+            rows = client.query(query, {"ids": list(command_ids[at : at + IDS_MAX])}).result_rows
+        answers.update({row[0]: Answered(*row) for row in rows})
+    return answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from clickhouse.case_views import CASE_VIEWS
+from clickhouse.case_views import CASE_VIEWS, QueryView
 from clickhouse.definition import Definition, quoted
 from clickhouse.schema import (
     AUDIT_LOG,
@@ -59,7 +59,7 @@ class View(NamedTuple):
 
 _POSITION: Final = frozenset({"partition", "kafka_partition", "kafka_offset"})
 
-VIEWS: Final = (
+VIEWS: Final[tuple[View | QueryView, ...]] = (
     View("v_orders", ORDER_WIDE, "orders with all their legs joined, and the verdict on them"),
     View("v_groups", GROUP_WIDE, "match keys of users' own specs: what their legs hold, and the verdict on them"),
     View("v_statements", STATEMENT_WIDE, "statements: upstream's total beside ours, their payouts, and the verdict"),

@@ -50,6 +50,18 @@ def group_lag(settings: Settings) -> int | None:
     source = settings.source
     topics = [source_topic(source.name, source.schema_name, table) for table in TABLES]
     ends = end_offsets(settings.kafka.bootstrap, topics)
+    durable = committed_offsets(settings)
+    if durable is None:
+        return None
+    return sum(
+        max(0, end - max(0, durable.get((topic, partition), 0)))
+        for topic, offsets in ends.items()
+        for partition, end in enumerate(offsets)
+    )
+
+
+def committed_offsets(settings: Settings) -> dict[tuple[str, int], int] | None:
+    """(topic, partition) → the offset below which the workers have made everything durable; None where the broker cannot tell."""
     try:
         admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap, client_id="trueup-status")
     except KafkaError:
@@ -61,14 +73,7 @@ def group_lag(settings: Settings) -> int | None:
         return None
     finally:
         admin.close()
-    durable: dict[tuple[str, int], int] = {
-        (place.topic, place.partition): held.offset for place, held in committed.items()
-    }
-    return sum(
-        max(0, end - max(0, durable.get((topic, partition), 0)))
-        for topic, offsets in ends.items()
-        for partition, end in enumerate(offsets)
-    )
+    return {(place.topic, place.partition): held.offset for place, held in committed.items()}
 
 
 def order_timeline(settings: Settings, reader: Reader, order_id: str) -> dict[str, Any] | None:

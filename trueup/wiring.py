@@ -64,10 +64,12 @@ def tolerances_of(rules: RuleSettings) -> Tolerances:
 
 def policy_of(cases: CaseSettings) -> CasePolicy:
     """The settings of cases in the units of the stage."""
-    limits = {severity: MoneyLimits(amounts) for severity, amounts in cases.severity.items()}
-    return CasePolicy(
-        MoneyLimits(cases.waive_limit), Urgency(limits, dict(cases.severity_by_class), dict(cases.due_hours))
+    urgency = Urgency(
+        {str(severity): MoneyLimits(amounts) for severity, amounts in cases.severity.items()},
+        {str(kind): str(severity) for kind, severity in cases.severity_by_class.items()},
+        {str(severity): hours for severity, hours in cases.due_hours.items()},
     )
+    return CasePolicy(MoneyLimits(cases.waive_limit), urgency)
 
 
 class _AppHandle:

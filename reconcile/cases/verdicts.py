@@ -93,18 +93,16 @@ def decode_verdict(key: bytes | None, value: bytes | None, offset: int) -> Verdi
     fields = read_fields(value, "malformed-verdict")
     currency = fields.text("currency", 3, required=False)
     status = fields.choice("status", _STATUSES)
-    subject = Subject(
-        fields.text("rule", TEXT_CHARS_MAX),
-        fields.whole("rule_version", 0, COUNT_MAX),
-        fields.choice("class", CLASSES),
-        *(
-            fields.text(name, TEXT_CHARS_MAX, required=False)
-            for name in (
-                "direction", "entity_kind", "entity_id", "order_id", "statement_id", "shop_id", "detail",
-            )
-        ),
-        fields.time_us("detected_us"),
-    )  # fmt: skip
+    texts = ("direction", "entity_kind", "entity_id", "order_id", "statement_id", "shop_id", "detail")
+    subject = Subject._make(
+        (
+            fields.text("rule", TEXT_CHARS_MAX),
+            fields.whole("rule_version", 0, COUNT_MAX),
+            fields.choice("class", CLASSES),
+            *(fields.text(name, TEXT_CHARS_MAX, required=False) for name in texts),
+            fields.time_us("detected_us"),
+        )
+    )
     occurrence = Occurrence(
         fields.whole("occurrences", 1, COUNT_MAX),
         fields.pair("version"),

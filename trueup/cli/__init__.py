@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from trueup import __version__
+from trueup.cli.audit import audit
 from trueup.cli.demo_command import demo
 from trueup.cli.inspect_commands import status, totals, trace
 from trueup.cli.service_commands import service
@@ -53,6 +54,7 @@ app.command()(up)
 app.command()(status)
 app.command()(trace)
 app.command()(totals)
+app.add_typer(audit, name="audit")
 app.add_typer(service, name="service", hidden=True)
 
 

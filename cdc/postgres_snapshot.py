@@ -78,8 +78,8 @@ def read_mark(bootstrap: str, source_name: str) -> SnapshotMark | None:
             error = message.error()
             if error is None:
                 if message.key() == source_name.encode():
-                    *place, tables = orjson.loads(message.value() or b"null")
-                    found = SnapshotMark(*place, tuple(tables))
+                    system_id, slot, consistent_lsn, tables = orjson.loads(message.value() or b"null")
+                    found = SnapshotMark(system_id, slot, consistent_lsn, tuple(tables))
             elif error.code() == KafkaError._PARTITION_EOF:
                 return found
         raise UnavailableError(f"topic {STATE_TOPIC} cannot be read to its end", where=bootstrap)

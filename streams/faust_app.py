@@ -163,11 +163,11 @@ async def _serve(apps: Sequence[StreamApp]) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    starting = asyncio.gather(*map(_start, apps))
+    starting = loop.create_task(_start_all(apps))
     stopping = loop.create_task(stop.wait())
     # An error of ours sets `failed`; one within Faust crashes the application.
-    failing = [loop.create_task(app.batch_consumer.failed.wait()) for app in apps]
-    failing += [loop.create_task(app.wait_until_stopped()) for app in apps]
+    failing: set[asyncio.Task[Any]] = {loop.create_task(app.batch_consumer.failed.wait()) for app in apps}
+    failing |= {loop.create_task(app.wait_until_stopped()) for app in apps}
     try:
         await asyncio.wait({starting, stopping, *failing}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
@@ -182,6 +182,10 @@ async def _serve(apps: Sequence[StreamApp]) -> int:
     if failures:
         _report(failures[0])
     return 0 if all(stopped) and not failures else 1
+
+
+async def _start_all(apps: Sequence[StreamApp]) -> None:
+    await asyncio.gather(*map(_start, apps))
 
 
 async def _start(app: StreamApp) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from reconcile.spec.model import Leg
-from streams.group_state import CurrentGroup, GroupState
 from streams.group_messages import parts_of
+from streams.group_state import CurrentGroup, GroupState
 from streams.wide_rows import verdict_of
 from trueup.model.money import scaled
-from trueup.model.registers import Register
 
 
 def group_wide_row(
@@ -15,13 +13,12 @@ def group_wide_row(
 ) -> tuple[object, ...]:
     """One row of `group_wide`; `encoded` is the encoded state. Legs that no spec names any more are not counted."""
     spec, group, match = parts_of(state.group_id)
-    books = state.books
     totals: dict[tuple[str, str], list[int]] = {}
-    for leg in current.legs.values() if current is not None else ():
-        for held in books.legs[leg.name].values():
+    for name, read in current.amounts.items() if current is not None else ():
+        for held in state.books.legs[name].values():
             if not held.deleted:
-                currency, amount_minor = _amount(leg, held)
-                total = totals.setdefault((leg.name, currency), [0, 0])
+                currency, amount_minor = read(held.row)
+                total = totals.setdefault((name, currency), [0, 0])
                 total[0] += 1
                 total[1] += amount_minor
     open_rules = sorted({case.finding.rule for case in state.cases.values() if case.is_open})
@@ -30,10 +27,5 @@ def group_wide_row(
         [leg for leg, _ in totals], [currency for _, currency in totals], [count for count, _ in totals.values()],
         [scaled(amount, currency) if currency else 0 for (_, currency), (_, amount) in totals.items()],
         verdict_of(judged=state.judged, open_rules=open_rules, due_us=state.due_us), open_rules, state.due_us,
-        books.newest_us, encoded.decode(),
+        state.books.newest_us, encoded.decode(),
     )  # fmt: skip
-
-
-def _amount(leg: Leg, held: Register[tuple[object, ...]]) -> tuple[str, int]:
-    """Currency and minor units of a row; no currency for a leg without amounts."""
-    return leg.amount_of(held.row) if leg.amount_of is not None else ("", 0)

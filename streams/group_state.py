@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from reconcile.finding import DiscrepancyClass
 from reconcile.lifecycle import Case, CaseKey, decode_case, encode_case
+from reconcile.spec.amounts import ReadAmount, amount_reader
 from reconcile.spec.model import Leg, Spec, SpecGroup, Tolerances
 from streams.codec import dumps, loads
 from streams.group_messages import LegMessage, parts_of, shape_of
@@ -24,6 +25,7 @@ class CurrentGroup(NamedTuple):
     group: SpecGroup
     legs: dict[str, Leg]
     shapes: dict[str, str]
+    amounts: dict[str, ReadAmount]
     classes: dict[str, DiscrepancyClass]
     fingerprint: str
 
@@ -37,6 +39,7 @@ class Groups:
                 group,
                 {leg.name: leg for leg in group.legs},
                 {leg.name: shape_of(leg) for leg in group.legs},
+                {leg.name: amount_reader(leg) for leg in group.legs},
                 spec.classes,
                 _fingerprint(group, tolerances),
             )

@@ -155,6 +155,9 @@ class Settings(BaseSettings):
     streams: StreamSettings = StreamSettings()
     rules: RuleSettings = RuleSettings()
     cases: CaseSettings = CaseSettings()
+    specs: list[str] = Field(
+        ["settlement"], min_length=1, description="specs that are judged: names of shipped ones, or paths of files"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal
@@ -17,7 +17,7 @@ import orjson
 import psycopg2
 from pydantic import SecretStr
 
-from cdc.topics import ensure_topics, topic_plan
+from cdc.topics import TopicPlan, ensure_topics, topic_plan
 from clickhouse.client import connect
 from clickhouse.migrate import migrate
 from trueup.embedded.kafka.broker import Kafka
@@ -32,6 +32,7 @@ from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.settings import RuleSettings, Settings, StreamSettings
 from trueup.upstream import schema
+from trueup.user_specs import absolute_specs, read_user_specs
 from trueup.worker_metrics import metric_total
 
 BrokerKind = Literal["kafka", "memory"]
@@ -48,7 +49,7 @@ class Stack:
         data_dir: everything lives there; made if absent.
         broker: `kafka`, or `memory` where Java cannot be had.
         workers: worker processes to start with.
-        rules, streams: settings of these parts; None for the defaults.
+        rules, streams, specs: settings of these parts; None for the defaults.
         backoff: how services that died are started again; None for the supervisor's default.
         say: told, in words, what is being started.
     """
@@ -62,6 +63,7 @@ class Stack:
         partitions: int = 8,
         rules: RuleSettings | None = None,
         streams: StreamSettings | None = None,
+        specs: Sequence[str] | None = None,
         backoff: Backoff | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -74,8 +76,10 @@ class Stack:
         self.postgres = Postgres(self.data_dir, ports["postgres"])
         self._kafka = Kafka(self.data_dir, ports["kafka"], ports["controller"])
         self._partitions = PARTITIONS if broker == "memory" else partitions
-        source = Settings().source
-        self._topics = topic_plan([source.name], source.schema_name, self._partitions)
+        base = Settings()
+        # The services run in other directories than whoever wrote the settings.
+        self._specs = absolute_specs(base.specs if specs is None else specs)
+        self._has_user_specs, self._topics = self._plan(base.model_copy(update={"specs": self._specs}))
         self._memory = MemoryBroker(self.data_dir, tuple(topic.name for topic in self._topics.topics))
         self._clickhouse_port = ports["clickhouse"]
         self._passwords = self._read_passwords()
@@ -115,8 +119,16 @@ class Stack:
                 ),
                 "rules": self._rules,
                 "streams": self._streams,
+                "specs": self._specs,
             }
         )
+
+    def _plan(self, settings: Settings) -> tuple[bool, TopicPlan]:
+        """Whether there are users' own specs, and the topics of the stack with those that they need."""
+        specs = read_user_specs(settings)
+        source = settings.source
+        plan = topic_plan([source.name], source.schema_name, self._partitions, leg_topics=specs.topics)
+        return bool(specs.specs), plan
 
     def start(self, *, cdc: bool = True) -> None:
         """Start everything in order and return when all of it is ready.
@@ -167,8 +179,15 @@ class Stack:
         deadline = time.monotonic() + READY_SECONDS
         while True:
             ports = [state.port for state in self.supervisor.states() if state.name.startswith("worker-")]
-            owned = [metric_total(port, "trueup_partitions", "orders") or 0 for port in ports if port is not None]
-            if sum(owned) == self._partitions and (min(owned) > 0 or len(owned) > self._partitions):
+            held = {
+                stage: [metric_total(port, "trueup_partitions", stage) or 0 for port in ports if port is not None]
+                for stage in ("orders", *(["groups"] if self._has_user_specs else []))
+            }
+            owned = held["orders"]
+            if all(
+                sum(each) == self._partitions and (min(each) > 0 or len(each) > self._partitions)
+                for each in held.values()
+            ):
                 return
             if time.monotonic() > deadline:
                 raise UnavailableError(
@@ -233,7 +252,7 @@ class Stack:
     def _cdc_service(self) -> Service:
         return Service(
             name="cdc",
-            command=lambda: [sys.executable, "-m", "cdc"],
+            command=lambda: [sys.executable, "-m", "trueup.reader"],
             env=environment(self.settings),
             stop_timeout_seconds=30,
         )

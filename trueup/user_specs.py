@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from cdc.source_tables import SourceTable, settlement_tables
@@ -42,9 +44,9 @@ def read_user_specs(settings: Settings) -> UserSpecs:
 
     Errors: SpecError for a file that is no spec, ConfigurationError where two specs do not go together.
     """
-    if not hasattr(settings, "specs"):
+    if settings.specs == [DEFAULT_SPEC]:
         return UserSpecs((), {}, ())
-    from reconcile.spec.load import load_spec  # noqa: PLC0415
+    from reconcile.spec.load import load_spec
 
     specs = tuple(load_spec(name) for name in settings.specs if name != DEFAULT_SPEC)
     names = [spec.name for spec in specs]
@@ -71,6 +73,16 @@ def read_user_specs(settings: Settings) -> UserSpecs:
             more[table.place] = table._replace(columns=tuple(columns))
     topic_of = {name: table.topic(source.name) for name, table in tables.items()}
     return UserSpecs(specs, topic_of, tuple(more.values()))
+
+
+def absolute_specs(specs: Iterable[str]) -> list[str]:
+    """The same specs for a process that runs in another directory: files by their whole path."""
+    if list(specs) == [DEFAULT_SPEC]:
+        return [DEFAULT_SPEC]
+    from reconcile.spec.load import shipped_specs
+
+    shipped = shipped_specs()
+    return [name if name in shipped else str(Path(name).resolve()) for name in specs]
 
 
 def _source_table(leg: Leg, source: SourceSettings) -> SourceTable:

@@ -1,4 +1,4 @@
-"""`python -m cdc`: reads the source database of the settings into Kafka until SIGTERM or SIGINT."""
+"""`python -m trueup.reader`: reads the source database of the settings into Kafka until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from cdc.postgres import run
 from trueup.log_setup import set_up_logging
 from trueup.model.errors import TrueupError
 from trueup.settings import Settings
+from trueup.user_specs import read_user_specs
 
 
 def main() -> int:
-    """Exit status 0 after a clean stop, 1 when the source or the topics cannot be used."""
+    """Exit status 0 after a clean stop, 1 when the source, the topics or a spec cannot be used."""
     set_up_logging(service=True)
     stop = threading.Event()
 
@@ -27,7 +28,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     try:
-        run(Settings(), stop)
+        settings = Settings()
+        run(settings, stop, more_tables=read_user_specs(settings).more_tables)
     except TrueupError as error:
         structlog.get_logger().error("reader_ended", what=error.what, where=error.where, remedy=error.remedy)
         return 1

@@ -158,11 +158,14 @@ class PartialSum:
                 self.lines.pop(line_key, None)
 
     def _remember(self, contribution: Contribution) -> None:
-        item = _latest_item(contribution)
-        if len(self.latest) < LATEST_MAX or _recency(item) > _recency(self.latest[-1]):
-            self.latest.append(item)
-            self.latest.sort(key=_recency, reverse=True)
-            del self.latest[LATEST_MAX:]
+        item, latest = _latest_item(contribution), self.latest
+        if not latest or item.created_us > latest[0].created_us:
+            # As they nearly always come.
+            latest.insert(0, item)
+        elif len(latest) < LATEST_MAX or _recency(item) > _recency(latest[-1]):
+            latest.append(item)
+            latest.sort(key=_recency, reverse=True)
+        del latest[LATEST_MAX:]
 
     def frozen(self) -> Partial:
         """The partial as it is now."""

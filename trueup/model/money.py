@@ -7,6 +7,7 @@ than the currency's minor unit and codes without an exponent (metals, test codes
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final
 
 from iso4217 import Currency
@@ -15,6 +16,12 @@ from trueup.model.errors import InvalidRecord
 
 SCALE_DIGITS: Final = 4
 """Digits behind the point in SQL and ClickHouse, `NUMERIC(38,4)`."""
+
+SHORT_CHARS: Final = 30
+"""A decimal string this short cannot overflow `NUMERIC(38,4)`, so the fast path needs no bound check."""
+
+TEXTS_KEPT: Final = 32_768
+"""Short texts whose amount is remembered: one amount is read again and again, in every change and leg of an order."""
 
 _LIMIT_SCALED: Final = 10**38
 _POWERS: Final = (1, 10, 100, 1_000, 10_000)
@@ -39,21 +46,12 @@ def minor_units(value: object, currency: str) -> int:
     Errors: InvalidRecord when `value` is a float, no number, not finite, out of `NUMERIC(38,4)`, or finer than
     the currency's minor unit.
     """
+    if type(value) is str and len(value) <= SHORT_CHARS:
+        return _read_short(value, currency)
     digits = EXPONENTS.get(currency)
     if digits is None:
         digits = exponent(currency)
     if type(value) is str:
-        whole, _point, fraction = value.partition(".")
-        # Within these bounds int() reads digits only, and NUMERIC(38,4) cannot overflow.
-        if (
-            len(value) <= SHORT_CHARS
-            and value.isascii()
-            and fraction.isdecimal()
-            and whole.removeprefix("-").isdecimal()
-            and not fraction[digits:].strip("0")
-        ):
-            kept = fraction[:digits]
-            return int(whole + kept) * _POWERS[digits - len(kept)]
         return _slow_minor_units(value, currency, digits)
     if type(value) is int:
         return _bounded(value * 10**digits, digits, currency)
@@ -62,8 +60,22 @@ def minor_units(value: object, currency: str) -> int:
     raise InvalidRecord("wrong-type", f"an amount must be a decimal string, not {type(value).__name__}")
 
 
-SHORT_CHARS: Final = 30
-"""A decimal string this short cannot overflow `NUMERIC(38,4)`, so the fast path needs no bound check."""
+@lru_cache(maxsize=TEXTS_KEPT)
+def _read_short(text: str, currency: str) -> int:
+    digits = EXPONENTS.get(currency)
+    if digits is None:
+        digits = exponent(currency)
+    whole, _point, fraction = text.partition(".")
+    # Within these bounds int() reads digits only, and NUMERIC(38,4) cannot overflow.
+    if (
+        text.isascii()
+        and fraction.isdecimal()
+        and whole.removeprefix("-").isdecimal()
+        and not fraction[digits:].strip("0")
+    ):
+        kept = fraction[:digits]
+        return int(whole + kept) * _POWERS[digits - len(kept)]
+    return _slow_minor_units(text, currency, digits)
 
 
 def _slow_minor_units(text: str, currency: str, digits: int) -> int:

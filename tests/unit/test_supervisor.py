@@ -144,7 +144,8 @@ def test_a_service_without_restart_stays_down(tmp_path: Path) -> None:
 
 
 def test_a_start_that_fails_tells_the_end_of_the_log(tmp_path: Path) -> None:
-    bad = child("bad", "sys.exit('no such ledger')")
+    # Never ready: without a check, a slow machine would count it as ready before it has ended.
+    bad = child("bad", "sys.exit('no such ledger')", ready=lambda: False)
     supervisor = Supervisor(tmp_path, [child("good"), bad], backoff=QUICK)
     with pytest.raises(TrueupError) as caught:
         supervisor.start()

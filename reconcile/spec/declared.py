@@ -39,6 +39,7 @@ LegName = Annotated[str, Field(pattern=r"^[a-z](_?[a-z0-9])*$", max_length=60)]
 RuleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=60)]
 Duration = Annotated[str, AfterValidator(_checked_duration)]
 Expression = Annotated[str, Field(min_length=1)]
+Detail = Annotated[str, Field(min_length=1, max_length=400)]
 Columns = Annotated[list[str], Field(min_length=1)]
 Cardinality = Literal["1:1", "1:N", "N:1", "N:M"]
 ColumnKind = Literal[
@@ -61,8 +62,6 @@ class DeclaredLeg(_Part):
     status: str = ""
     business_time: str = ""
     parent: dict[str, str] = Field(default_factory=dict)
-    shop: str = ""
-    statement: str = ""
 
 
 class DeclaredSubset(_Part):
@@ -76,7 +75,7 @@ class DeclaredSubset(_Part):
 
 class _Rule(_Part):
     name: RuleName
-    detail: Annotated[str, Field(min_length=1, max_length=400)]
+    detail: Detail
     class_: RuleClass = Field(alias="class")
     leg: LegName = ""
     when: Expression | None = None
@@ -171,43 +170,41 @@ class OneSourceRule(_Rule):
     kind: Literal["one-source"]
 
 
-class ParentPresenceRule(_Rule, _Late):
+class ParentPresenceRule(_Rule):
     """Members name a parent that exists."""
 
     kind: Literal["parent-presence"]
+    grace: Duration | None = None
 
 
 class ParentTotalRule(_Rule):
     """The parent's own amount and count are those of its members."""
 
     kind: Literal["parent-total"]
-    count: str
-    detail_count: Annotated[str, Field(min_length=1, max_length=400)]
+    detail_count: Detail
 
 
 class LateMemberRule(_Rule):
     """No member joins after the parent closed."""
 
     kind: Literal["late-member"]
-    member: LegName
-    closed: str
 
 
 class ChildTotalRule(_Rule):
     """A child's amount is the sum of its lines, and its parent's amount."""
 
     kind: Literal["child-total"]
-    parent: LegName
-    detail_parent: Annotated[str, Field(min_length=1, max_length=400)]
-    detail_currency: Annotated[str, Field(min_length=1, max_length=400)]
+    detail_parent: Detail
+    detail_currency: Detail
 
 
-class MemberStatusRule(_Rule, _Late):
-    """In this status of a child, no member has the other one."""
+class MemberStatusRule(_Rule):
+    """While a child has `status`, no member of its parent has `member_status`."""
 
     kind: Literal["member-status"]
-    when: Expression
+    status: str
     member_status: str
+    grace: Duration | None = None
 
 
 DeclaredRule = Annotated[

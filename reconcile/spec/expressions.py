@@ -95,6 +95,9 @@ class _Translator:
             )  # fmt: skip
         if node.id in self.open_names:
             raise self.refused(node, f"the definition of {node.id} leads back to itself", "define it by columns")
+        hoisted = self.scope.hoisted(node.id)
+        if hoisted is not None and not hoisted.needs & self.scope.rows.keys():
+            return hoisted
         inner = _Translator(definition, self.scope, f"define {node.id}", (*self.open_names, node.id))
         return inner.read()
 
@@ -149,8 +152,8 @@ class _Translator:
         if kinds == ("number", "money") and sign == "/":
             raise self.refused(node, "a number cannot be divided by an amount", "divide the amount by the number")
         kind = "number" if kinds in {("number", "number"), ("money", "money")} else "money"
-        text = f"(Decimal({left.text}) {sign} {right.text})"
-        return replace(joined(text, kind, [left, right]), is_whole=False)
+        made = joined(f"{'product' if sign == '*' else 'quotient'}({left.text}, {right.text})", kind, [left, right])
+        return replace(made, is_whole=False, may_fail=made.may_fail or sign == "/")
 
     def boolean(self, node: ast.BoolOp) -> Term:
         terms = [self.term(value) for value in node.values]
@@ -263,7 +266,9 @@ class _Translator:
     def counted(self, node: ast.expr, term: Term) -> Term:
         """A term to compute with; an empty value counts as zero."""
         if term.kind not in {"money", "number"}:
-            raise self.refused(node, f"{_an(term.kind)} cannot be computed with", "use columns of the kind money or int")
+            raise self.refused(
+                node, f"{_an(term.kind)} cannot be computed with", "use columns of the kind money or int"
+            )
         return replace(term, text=f"({term.text} or 0)", nullable=False) if term.nullable else term
 
     def like(self, node: ast.expr, left: Term, right: Term) -> tuple[Term, Term]:

@@ -12,7 +12,7 @@ from reconcile.spec.declared import DeclaredGroup, DeclaredLeg, UnchangedRule, k
 from reconcile.spec.lines import Place
 from reconcile.spec.model import Leg
 from trueup.model.money import EXPONENTS
-from trueup.model.tables import ROW_TYPES, TABLES, Column, Kind, Table
+from trueup.model.tables import ROW_TYPES, TABLES, Column, Table
 
 Report = Callable[[Place, str, str], None]
 """(place within the group, what is wrong, what to do)."""
@@ -46,8 +46,6 @@ def build_leg(spec_name: str, group: DeclaredGroup, number: int, report: Report)
     for key, name, kinds in (
         ("status", declared.status, {"text"}),
         ("business_time", declared.business_time, {"time"}),
-        ("shop", declared.shop, {"id", "text"}),
-        ("statement", declared.statement, {"id", "text"}),
     ):
         if name and (name not in known or known[name].kind not in kinds):
             wrong(
@@ -55,6 +53,12 @@ def build_leg(spec_name: str, group: DeclaredGroup, number: int, report: Report)
                 f"leg {declared.name}: {name} is no column of the kind {' or '.join(sorted(kinds))}",
                 f"its columns are {', '.join(known)}",
             )
+    if declared.rows == "one" and set(primary) != set(declared.match):
+        wrong(
+            "rows",
+            f"leg {declared.name} can have several rows of one key: its primary key is {', '.join(primary)}",
+            'leave `rows` out, and say "1" in the cardinality of a rule if one row is right',
+        )
     currency = _currency(declared, columns, wrong)
     if problems:
         return None
@@ -81,7 +85,9 @@ def _check_key_column(
     if column is None:
         wrong(key, f"leg {leg} has no column {name}", "add it to `columns`, or name another one")
     elif column.kind not in KEY_KINDS:
-        wrong(key, f"leg {leg}: {name} of the kind {column.kind} cannot be part of a key", "use an id, text, int or date")
+        wrong(
+            key, f"leg {leg}: {name} of the kind {column.kind} cannot be part of a key", "use an id, text, int or date"
+        )
     elif column.nullable:
         wrong(key, f"leg {leg}: {name} may be NULL, which is no key", "use a column that is NOT NULL")
 
@@ -98,7 +104,9 @@ def _currency(declared: DeclaredLeg, columns: list[Column], wrong: Callable[[str
                 "name the column, or write a code such as USD if all rows share it",
             )
         if named is not None and named.nullable:
-            wrong("currency", f"leg {declared.name}: {named.name} may be NULL", "an amount needs a currency in every row")
+            wrong(
+                "currency", f"leg {declared.name}: {named.name} may be NULL", "an amount needs a currency in every row"
+            )
         return declared.currency
     has_money = any(column.kind == "money" for column in columns)
     if has_money and len(candidates) != 1:
@@ -132,13 +140,13 @@ def _leg(
         ROW_TYPES[name] if same and name in ROW_TYPES else _row_type(declared.name, columns),
         tuple(declared.match),
         declared.name if spec_name == DEFAULT_SPEC else f"{spec_name}.{declared.name}",
+        mark_table=name if spec_name == DEFAULT_SPEC else declared.name,
+        evidence_table=".".join(declared.table.split(".")[-2:]),
         is_single=declared.rows == "one",
         amount=declared.amount or (f"{declared.name}.{amounts[0]}" if len(amounts) == 1 else ""),
         currency=currency,
         status=declared.status,
         business_time=declared.business_time,
-        shop=declared.shop,
-        statement=declared.statement,
         parent=dict(declared.parent),
     )
 
@@ -170,8 +178,3 @@ def _row_type(name: str, columns: list[Column]) -> type[Any]:
         for number, column in enumerate(columns)
     ]
     return namedtuple(f"{name}_row", fields)  # type: ignore[misc]  # noqa: PYI024  # its fields are known at start only
-
-
-def kinds_of(leg: Leg) -> dict[str, Kind]:
-    """Column → kind."""
-    return {column.name: column.kind for column in leg.table.columns}

@@ -21,13 +21,18 @@ class Tolerances(NamedTuple):
     limits_us: dict[tuple[str, str], int]
 
 
+AmountOf = Callable[[Any], tuple[str, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Leg:
     """The rows of one table in a group.
 
     `source_table` is the table as the spec names it: `table`, `schema.table` or a topic. `table` decodes its rows,
     `row_type` is a NamedTuple class whose fields stand in the order of the table's columns. `match` are the columns that
-    form the match key. `currency` is a column, or a currency code that all rows share, or "" for a leg without amounts.
+    form the match key. `entity_kind` is what findings call its rows, `mark_table` what marks call them, `evidence_table` the
+    table that evidence names. `currency` is a column, or a currency code that all rows share, or "" for a leg without
+    amounts. `amount_of` gives (currency, amount in minor units) of a row; None for a leg without an amount of its own.
     """
 
     name: str
@@ -36,14 +41,15 @@ class Leg:
     row_type: type[Any]
     match: tuple[str, ...]
     entity_kind: str
+    mark_table: str
+    evidence_table: str
     is_single: bool = False
     amount: str = ""
     currency: str = ""
     status: str = ""
     business_time: str = ""
-    shop: str = ""
-    statement: str = ""
     parent: Mapping[str, str] = field(default_factory=dict)
+    amount_of: AmountOf | None = None
 
     @property
     def topic_columns(self) -> tuple[str, ...]:
@@ -53,6 +59,10 @@ class Leg:
     def match_of(self, row: Sequence[object]) -> tuple[Id, ...]:
         """The match key of a row."""
         return tuple(row[self.table.place(column)] for column in self.match)  # type: ignore[misc]
+
+    def has_primary_key_in(self, columns: Sequence[str]) -> bool:
+        """Whether the columns hold the primary key, so that no two rows have the same values in them."""
+        return {self.table.primary_key, *self.table.also_primary} <= {*columns}
 
     def field_of(self, column: str) -> str:
         """The name of a column's field in `row_type`."""

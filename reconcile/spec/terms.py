@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -14,7 +14,8 @@ class Term:
     """The translation of an expression.
 
     `kind` is money, number, time, date, text, id, flag or null. `currencies` are the texts of the currencies of the rows
-    that money comes from, `spreads` those of lists of currencies. `is_whole` is False where × or ÷ may leave a fraction.
+    that money comes from, `spreads` those of lists of currencies. `is_whole` is False where × or ÷ may leave a fraction,
+    `may_fail` is True where a division by zero is possible.
     `needs` are the single legs that must have a row, `sets` the legs and subsets that aggregates run over.
     """
 
@@ -24,6 +25,7 @@ class Term:
     currencies: tuple[str, ...] = ()
     spreads: tuple[str, ...] = ()
     is_whole: bool = True
+    may_fail: bool = False
     number: Decimal | None = None
     needs: frozenset[str] = frozenset()
     sets: frozenset[str] = frozenset()
@@ -37,6 +39,7 @@ def joined(text: str, kind: str, parts: list[Term]) -> Term:
         currencies=tuple(dict.fromkeys(one for part in parts for one in part.currencies)),
         spreads=tuple(dict.fromkeys(one for part in parts for one in part.spreads)),
         is_whole=all(part.is_whole for part in parts),
+        may_fail=any(part.may_fail for part in parts),
         needs=frozenset().union(*(part.needs for part in parts)),
         sets=frozenset().union(*(part.sets for part in parts)),
     )
@@ -48,6 +51,7 @@ class Scope:
 
     `rows` are the legs whose row has a variable here, by the variable's text; single legs have theirs everywhere.
     `sets` tells the leg behind each leg or subset that an aggregate may run over, and `defined` the defined names.
+    `hoisted` gives the term of a defined name that is computed once for the whole group, if it can be.
     """
 
     legs: Mapping[str, Leg]
@@ -55,6 +59,7 @@ class Scope:
     defined: Mapping[str, str]
     rows: Mapping[str, tuple[str, Leg]] = field(default_factory=dict)
     values: Mapping[str, Term] = field(default_factory=dict)
+    hoisted: Callable[[str], Term | None] = lambda _name: None
 
     def bound(self, name: str, text: str, leg: Leg) -> Scope:
         """The scope with a row variable for a leg."""

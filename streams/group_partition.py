@@ -206,7 +206,9 @@ class GroupPartition(EntityPartition[GroupState]):
         encoded = {identifier: state.encode() for identifier, state in self.dirty().items()}
         for identifier, state in self.dirty().items():
             current = self._groups.of(state.group_id)
-            self._output.add_row("group_wide", group_wide_row(state, current, encoded[identifier], self.number, version))
+            self._output.add_row(
+                "group_wide", group_wide_row(state, current, encoded[identifier], self.number, version)
+            )
         return self.snapshot(encoded, self._output.clock_us())
 
 

@@ -140,7 +140,7 @@ def merge_leg(books: GroupBooks, message: LegMessage, leg: Leg) -> bool:
     altered = _merge_register(registers, arrived, leg)
     for field, old, new in message.moves:
         mark = Mark(
-            leg.name, arrived.source, arrived.primary_key, arrived.version, arrived.commit_us, field, old, new,
+            leg.mark_table, arrived.source, arrived.primary_key, arrived.version, arrived.commit_us, field, old, new,
             arrived.partition, arrived.offset,
         )  # fmt: skip
         altered = keep_mark(books.marks, mark) or altered

@@ -12,9 +12,11 @@ import orjson
 
 from reconcile.finding import CLASSES
 from reconcile.lifecycle import Case, CaseKey, decode_case, discrepancy_id
-from reconcile.order_rules import Tolerances
+from reconcile.settlement import settlement_rules, shipped_settlement
+from reconcile.spec.model import Tolerances
 from streams.aftermath import PublishedCase, Said, nothing_said
 from streams.codec import loads
+from streams.group_partition import GroupPartition
 from streams.messages import (
     CASE_HEADER,
     DISCREPANCY_PREFIX,
@@ -40,7 +42,8 @@ TOLERANCES = Tolerances(
     grace_us=5 * SECOND_US,
     limits_us={("payout", "ongoing"): 20 * SECOND_US, ("billing_item", "failed"): 20 * SECOND_US},
 )
-WIDE_TABLES = ("order_wide", "statement_wide")
+RULES = settlement_rules(shipped_settlement(), TOLERANCES)
+WIDE_TABLES = ("order_wide", "statement_wide", "group_wide")
 NOW_US = 2_000_000_000 * SECOND_US
 """What the wall clock shows; no decision may depend on it."""
 
@@ -91,7 +94,7 @@ def records_of(messages: Iterable[Message], number: int = 0) -> list[LogRecord]:
     return records
 
 
-PartitionT = TypeVar("PartitionT", OrderPartition, StatementPartition)
+PartitionT = TypeVar("PartitionT", OrderPartition, StatementPartition, GroupPartition)
 
 
 @dataclass(slots=True)
@@ -191,7 +194,7 @@ def order_bench(
     def make(store: PartitionStore, meta: Meta, output: Output) -> OrderPartition:
         return OrderPartition(
             number, store, meta, decoders={table.name: DECODERS[table.name] for table in ORDER_TABLES},
-            tolerances=TOLERANCES, output=output, partition_count=partition_count, cache_entities=cache_entities,
+            rules=RULES, output=output, partition_count=partition_count, cache_entities=cache_entities,
         )  # fmt: skip
 
     return Bench(directory, make)
@@ -219,7 +222,7 @@ def statement_bench(
     def make(store: PartitionStore, meta: Meta, output: Output) -> StatementPartition:
         return StatementPartition(
             number, store, meta, decoders={table.name: DECODERS[table.name] for table in STATEMENT_TABLES},
-            tolerances=TOLERANCES, output=output, partition_count=partition_count, cache_entities=cache_entities,
+            rules=RULES, output=output, partition_count=partition_count, cache_entities=cache_entities,
             references=known,
         )  # fmt: skip
 

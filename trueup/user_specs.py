@@ -9,6 +9,7 @@ from typing import Final
 
 from cdc.source_tables import SourceTable, settlement_tables
 from reconcile.spec.legs import DEFAULT_SPEC
+from reconcile.spec.load import load_spec, shipped_specs
 from reconcile.spec.model import Leg, Spec, SpecGroup
 from trueup.model.errors import ConfigurationError
 from trueup.settings import Settings, SourceSettings
@@ -44,10 +45,6 @@ def read_user_specs(settings: Settings) -> UserSpecs:
 
     Errors: SpecError for a file that is no spec, ConfigurationError where two specs do not go together.
     """
-    if settings.specs == [DEFAULT_SPEC]:
-        return UserSpecs((), {}, ())
-    from reconcile.spec.load import load_spec
-
     specs = tuple(load_spec(name) for name in settings.specs if name != DEFAULT_SPEC)
     names = [spec.name for spec in specs]
     for name in sorted(set(names)):
@@ -77,10 +74,6 @@ def read_user_specs(settings: Settings) -> UserSpecs:
 
 def absolute_specs(specs: Iterable[str]) -> list[str]:
     """The same specs for a process that runs in another directory: files by their whole path."""
-    if list(specs) == [DEFAULT_SPEC]:
-        return [DEFAULT_SPEC]
-    from reconcile.spec.load import shipped_specs
-
     shipped = shipped_specs()
     return [name if name in shipped else str(Path(name).resolve()) for name in specs]
 

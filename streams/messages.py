@@ -8,7 +8,7 @@ import orjson
 
 from reconcile.finding import CLASSES, RULES_VERSION
 from reconcile.lifecycle import Case, discrepancy_id, encode_case
-from reconcile.statement_rules import RunningTotal
+from reconcile.statement_view import RunningTotal
 from streams.codec import dumps, loads
 from streams.statement_state import decode_partial, encode_partial
 from trueup.model.errors import InvalidRecord

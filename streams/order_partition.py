@@ -14,7 +14,7 @@ from cdc.decode import ChangeDecoder
 from clickhouse.columns import mirror_row
 from reconcile.causes.explain import with_causes
 from reconcile.lifecycle import settle
-from reconcile.order_rules import Tolerances, judge_order, view_order
+from reconcile.settlement import SettlementRules
 from streams.aftermath import Said
 from streams.batch import Record
 from streams.codec import dumps, loads
@@ -46,14 +46,14 @@ class OrderPartition(EntityPartition[OrderState]):
         meta: Meta,
         *,
         decoders: dict[str, ChangeDecoder],
-        tolerances: Tolerances,
+        rules: SettlementRules,
         output: Output,
         partition_count: int,
         cache_entities: int,
     ) -> None:
         super().__init__(number, store, meta, OrderState, decode_order_state, cache_entities)
         self._decoders = decoders
-        self._tolerances = tolerances
+        self._rules = rules
         self._output = output
         self._partition_count = partition_count
         self._partials: dict[TotalKey, PartialSum] = {}
@@ -160,7 +160,7 @@ class OrderPartition(EntityPartition[OrderState]):
                 continue
             self._held_back.pop(identifier, None)
             adopted = self.take_over(identifier, state)
-            findings = judge_order(view_order(books, self._tolerances))
+            findings = self._rules.judge_order(books)
             next_due_us: int | None = None
             if findings or state.cases:
                 verdict = settle(state.cases, findings, books.newest_us, watermark_us, now_us)

@@ -16,9 +16,9 @@ from clickhouse.columns import mirror_row
 from reconcile.causes.explain import with_causes
 from reconcile.finding import id_order
 from reconcile.lifecycle import settle
-from reconcile.order_rules import Tolerances
 from reconcile.seller_rules import judge_sellers
-from reconcile.statement_rules import judge_statement, view_statement
+from reconcile.settlement import SettlementRules
+from reconcile.statement_view import view_statement
 from streams.aftermath import Said
 from streams.batch import Record
 from streams.codec import dumps, loads
@@ -36,6 +36,7 @@ from streams.order_state import month_of
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
 from streams.reference import References
+from streams.release_shares import ReleaseShares
 from streams.statement_state import (
     StatementState,
     decode_partial,
@@ -60,7 +61,7 @@ class StatementPartition(EntityPartition[StatementState]):
         meta: Meta,
         *,
         decoders: dict[str, ChangeDecoder],
-        tolerances: Tolerances,
+        rules: SettlementRules,
         output: Output,
         partition_count: int,
         cache_entities: int,
@@ -68,10 +69,12 @@ class StatementPartition(EntityPartition[StatementState]):
     ) -> None:
         super().__init__(number, store, meta, StatementState, decode_statement_state, cache_entities)
         self._decoders = decoders
-        self._tolerances = tolerances
+        self._rules = rules
         self._output = output
         self._partition_count = partition_count
         self._references = references
+        self._shares = ReleaseShares(number, self.side_value, self.put_side)
+        self._payouts_topics: dict[str, str] = {}
         self.markers: dict[int, Marker] = {}
         self._told: set[Id] = set()
         self.source_watermark_us = 0
@@ -92,8 +95,12 @@ class StatementPartition(EntityPartition[StatementState]):
         for identifier, held in changes.items():
             state = states[identifier]
             for change in held:
+                place = (change.source, change.primary_key)
+                before = state.books.payouts.get(place)
                 if merge(state.books, change):
                     touched[identifier] = state
+                    if change.table.name == "payout":
+                        self._shares.moved(before, state.books.payouts[place])
                 if change.table.name == "payout":
                     self._own(change.primary_key, identifier, state, touched)
         for identifier, messages in partials.items():
@@ -104,6 +111,7 @@ class StatementPartition(EntityPartition[StatementState]):
             self._merge_stray(message, touched)
         self._settle_or_schedule(touched)
         self._publish_totals(touched)
+        self._shares.publish(self._output, self._payouts_ends())
         self.advance(self.source_watermark_us)
 
     def advance(self, source_watermark_us: int) -> None:
@@ -171,6 +179,12 @@ class StatementPartition(EntityPartition[StatementState]):
             if change is not None:
                 output.add_row(change.table.name, mirror_row(change))
                 changes.setdefault(change.key, []).append(change)
+                if change.table.name == "payout":
+                    self._payouts_topics[change.source] = topic
+
+    def _payouts_ends(self) -> dict[str, int]:
+        """Up to where the payouts of each source have been merged."""
+        return {source: self.ends[topic] for source, topic in self._payouts_topics.items()}
 
     def _merge_partial(self, state: StatementState, message: PartialMessage) -> bool:
         held = state.books.partials.get(message.partition)
@@ -246,9 +260,9 @@ class StatementPartition(EntityPartition[StatementState]):
                 self.schedule(identifier, state, books.newest_us)
                 continue
             adopted = self.take_over(identifier, state)
-            view = view_statement(books, self._tolerances)
+            view = view_statement(books)
             references = self._references.books
-            findings = judge_statement(view) + judge_sellers(books, references)
+            findings = self._rules.judge_statement(view) + judge_sellers(books, references)
             verdict = settle(state.cases, findings, books.newest_us, self.watermark_us, now_us)
             changed = with_causes(verdict.changed, state.cases, books, references)
             for case in with_adopted(changed, adopted, state.cases):
@@ -261,7 +275,7 @@ class StatementPartition(EntityPartition[StatementState]):
 
     def _publish_totals(self, touched: dict[Id, StatementState]) -> None:
         for identifier, state in touched.items():
-            view = view_statement(state.books, self._tolerances)
+            view = view_statement(state.books)
             statement = view.statement
             published: list[Any] = [
                 list(statement[5:9]) if statement else None,
@@ -279,7 +293,7 @@ class StatementPartition(EntityPartition[StatementState]):
         version = self.next_version()
         encoded = {identifier: state.encode() for identifier, state in self.dirty().items()}
         for identifier, state in self.dirty().items():
-            view = view_statement(state.books, self._tolerances)
+            view = view_statement(state.books)
             row = statement_wide_row(state, encoded[identifier], view, self.number, version)
             self._output.add_row("statement_wide", row)
         return self.snapshot(encoded, self._output.clock_us())

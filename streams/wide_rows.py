@@ -8,8 +8,7 @@ from typing import Any, Final
 import orjson
 
 from reconcile.finding import id_order
-from reconcile.order_rules import net_minor
-from reconcile.statement_rules import RunningTotal, StatementView
+from reconcile.statement_view import RunningTotal, StatementView
 from streams.contributions import Contribution
 from streams.order_state import OrderState
 from streams.statement_state import StatementState
@@ -47,7 +46,7 @@ def order_wide_row(state: OrderState, encoded: bytes, partition: int, version: i
         books.order_id, partition, state.month_days, version, shop, currency,
         order.status if order else "",
         order.gross_minor * factor if order else None, order.tax_minor * factor if order else None,
-        order.fee_minor * factor if order else None, net_minor(order) * factor if order else None,
+        order.fee_minor * factor if order else None, order.net_minor * factor if order else None,
         order.completed_us if order else None, order.updated_us if order else None,
         billed * factor, len(items), paid_out * factor, len(lines),
         list({str(item.statement_id) for item in items}),

@@ -31,6 +31,7 @@ from streams.order_partition import OrderPartition
 from streams.output import Output
 from streams.partition import Snapshot
 from streams.reference import ReferenceRecord, References
+from streams.release_partition import ReleasePartition
 from streams.statement_partition import StatementPartition
 from streams.store import ENTITY, Meta, PartitionStore
 from streams.watermark import Heartbeat
@@ -94,7 +95,7 @@ def records_of(messages: Iterable[Message], number: int = 0) -> list[LogRecord]:
     return records
 
 
-PartitionT = TypeVar("PartitionT", OrderPartition, StatementPartition, GroupPartition)
+PartitionT = TypeVar("PartitionT", OrderPartition, StatementPartition, ReleasePartition, GroupPartition)
 
 
 @dataclass(slots=True)
@@ -224,6 +225,19 @@ def statement_bench(
             number, store, meta, decoders={table.name: DECODERS[table.name] for table in STATEMENT_TABLES},
             rules=RULES, output=output, partition_count=partition_count, cache_entities=cache_entities,
             references=known,
+        )  # fmt: skip
+
+    return Bench(directory, make)
+
+
+def release_bench(directory: Path, *, references: References | None = None) -> Bench[ReleasePartition]:
+    """A stage-3 partition on an empty or existing store, behind one stage-2 partition."""
+    known = read_references() if references is None else references
+
+    def make(store: PartitionStore, meta: Meta, output: Output) -> ReleasePartition:
+        return ReleasePartition(
+            0, store, meta, decoders={"release_summary": DECODERS["release_summary"]}, tolerances=TOLERANCES,
+            output=output, partition_count=1, cache_entities=1000, references=known,
         )  # fmt: skip
 
     return Bench(directory, make)

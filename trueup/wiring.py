@@ -11,10 +11,12 @@ from cdc.decode import ChangeDecoder
 from cdc.delivery import DeliveryProducer
 from cdc.topics import source_topic
 from clickhouse.client import connect
+from clickhouse.release_table import RELEASE_WIDE
 from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
 from clickhouse.writer import Writer
 from reconcile.cases.policy import CasePolicy, MoneyLimits, Urgency
-from reconcile.order_rules import Tolerances
+from reconcile.settlement import settlement_rules, shipped_settlement
+from reconcile.spec.model import Tolerances
 from streams.batch import Stage, TopicPartition
 from streams.case_partition import CasePartition
 from streams.case_recovery import CaseRecovery
@@ -27,18 +29,22 @@ from streams.order_partition import OrderPartition
 from streams.output import Output
 from streams.recovery import Recovery
 from streams.reference import References
+from streams.release_partition import ReleasePartition
 from streams.stage import StagePartition, StageRunner
 from streams.statement_partition import StatementPartition
 from streams.watermark import SourceClock
-from streams.worker import CASES, GROUPS, LEGS, MarkerSender, StageOwner, Worker, stages_of
+from streams.worker import CASES, GROUPS, LEGS, MarkerSender, ShareMarkerSender, StageOwner, Worker, stages_of
 from trueup.group_wiring import GroupOpener, LegOpener, Place, consumer_group, stages_of_specs
-from trueup.model.tables import REFERENCE_TABLES, TABLES
+from trueup.model.tables import MIRRORED_TABLES, REFERENCE_TABLES, TABLES
 from trueup.settings import CaseSettings, RuleSettings, Settings
 from trueup.user_specs import read_user_specs
 
 CLICKHOUSE_GIVE_UP_SECONDS: Final = 20.0
 """One attempt to insert; the stage repeats it for as long as ClickHouse is away."""
 
+
+WIDE_TABLES: Final = {"orders": ORDER_WIDE, "statements": STATEMENT_WIDE, "releases": RELEASE_WIDE}
+"""Stage → the table that its states are rebuilt from."""
 
 STATEMENT_WEIGHT: Final = 8
 """A statement's state, with the partials of all partitions, takes about so much more memory than an order's."""
@@ -96,7 +102,7 @@ class _Builder:
         source = settings.source
         self.topics = {table: source_topic(source.name, source.schema_name, table) for table in TABLES}
         self.specs = read_user_specs(settings)
-        self.settlement_stages = stages_of(self.topics, [table.name for table in REFERENCE_TABLES])
+        self.settlement_stages = stages_of(self.topics, [table.name for table in MIRRORED_TABLES])
         self.spec_stages = stages_of_specs(self.specs)
         self.stages = (*self.settlement_stages, *self.spec_stages)
         self.producer = DeliveryProducer(settings.kafka.bootstrap)
@@ -129,6 +135,7 @@ class _Builder:
         send, partition_count = self.producer.send, self.settings.kafka.partitions
         markers: dict[str, Callable[[Collection[StagePartition]], None]] = {
             "orders": MarkerSender(send, partition_count),
+            "statements": ShareMarkerSender(send, partition_count),
             LEGS: LegMarkerSender(send, partition_count, self.specs.groups),
         }
         return StageRunner(
@@ -179,13 +186,13 @@ class _Opener:
         self._decoders = builder.decoders(stage)
         self._output = builder.outputs[stage.name]
         self._references = builder.references
-        self._tolerances = tolerances_of(settings.rules)
+        self._rules = settlement_rules(shipped_settlement(), tolerances_of(settings.rules))
         self._partition_count = settings.kafka.partitions
         share = settings.streams.cache_entities // settings.kafka.partitions
         self._cache_entities = share if stage.name == "orders" else share // STATEMENT_WEIGHT
-        wide = ORDER_WIDE if stage.name == "orders" else STATEMENT_WIDE
         self._recovery = Recovery(
-            builder.directory / stage.name, builder.client, settings.clickhouse.database, wide,
+            builder.directory / stage.name, builder.client, settings.clickhouse.database,
+            WIDE_TABLES.get(stage.name, ORDER_WIDE),
             batch_rows=settings.streams.rebuild_batch_rows,
         )  # fmt: skip
 
@@ -194,11 +201,12 @@ class _Opener:
         if self._stage.name == "mirrors":
             return MirrorPartition(number, committed, self._decoders, self._output)
         opened = self._recovery.open(number, committed)
-        kind: Callable[..., OrderPartition | StatementPartition] = OrderPartition
-        if self._stage.name == "statements":
-            kind = partial(StatementPartition, references=self._references)
+        kind: Callable[..., OrderPartition | StatementPartition | ReleasePartition] = OrderPartition
+        if self._stage.name in {"statements", "releases"}:
+            joined = StatementPartition if self._stage.name == "statements" else ReleasePartition
+            kind = partial(joined, references=self._references)
         partition = kind(
-            number, opened.store, opened.meta, decoders=self._decoders, tolerances=self._tolerances,
+            number, opened.store, opened.meta, decoders=self._decoders, rules=self._rules,
             output=self._output, partition_count=self._partition_count, cache_entities=self._cache_entities,
         )  # fmt: skip
         partition.month_hints = opened.months

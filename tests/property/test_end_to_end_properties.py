@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.statement_rules import running_totals
+from reconcile.statement_view import running_totals
 from streams.messages import PARTIALS_TOPIC
 from tests.histories import (
     PARTIAL_PARTITIONS,

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.statement_rules import running_totals
+from reconcile.statement_view import running_totals
 from streams.messages import DISCREPANCY_PREFIX
 from tests.consistent_books import ConsistentBooks
 from tests.live_pipeline import LivePipeline

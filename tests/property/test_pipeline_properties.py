@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickhouse.schema import DEFINITIONS
-from reconcile.statement_rules import line_total, view_statement
+from reconcile.statement_view import line_total, view_statement
 from streams.order_partition import OrderPartition
 from streams.statement_partition import StatementPartition
 from tests.histories import (
@@ -28,7 +28,6 @@ from tests.histories import (
     straightforward,
 )
 from tests.partition_bench import (
-    TOLERANCES,
     Bench,
     messages_of,
     open_cases,
@@ -123,7 +122,7 @@ def test_orders_end_the_same_however_they_are_read(what: list[Step], data: st.Da
 
 def statement_fingerprint(bench: Bench[StatementPartition]) -> dict[str, Any]:
     states = bench.states()
-    views = {identifier: view_statement(state.books, TOLERANCES) for identifier, state in states.items()}
+    views = {identifier: view_statement(state.books) for identifier, state in states.items()}
     return {
         "registers": {
             identifier: [registers(held) for held in (state.books.statements, state.books.payouts)]

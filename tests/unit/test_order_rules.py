@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from reconcile.finding import CLASSES, Finding
-from reconcile.order_rules import judge_order, view_order
 from streams.merge import merge
-from tests.partition_bench import TOLERANCES
+from tests.partition_bench import RULES, TOLERANCES
 from tests.source_log import SECOND_US, START_US, SourceLog, changes_of
 from trueup.model.registers import OrderBooks
 
@@ -22,7 +21,7 @@ def findings(log: SourceLog, order_id: int = 1) -> list[Finding]:
     for change in changes_of(log):
         if change.key == order_id:
             merge(books, change)
-    return judge_order(view_order(books, TOLERANCES))
+    return RULES.judge_order(books)
 
 
 def told(log: SourceLog) -> set[Told]:

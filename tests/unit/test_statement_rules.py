@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from reconcile.finding import Finding
-from reconcile.statement_rules import judge_statement, running_totals, view_statement
+from reconcile.statement_view import running_totals, view_statement
 from streams.merge import merge
-from tests.partition_bench import TOLERANCES
+from tests.partition_bench import RULES, TOLERANCES
 from tests.source_log import SECOND_US, START_US, SourceLog, changes_of
 from trueup.model.registers import ItemTotal, LatestItem, LineTotal, Partial, PartialVersion, StatementBooks
 from trueup.model.tables import Id
@@ -43,7 +43,7 @@ def findings(log: SourceLog, *partials: Partial, strays: tuple[Partial, ...] = (
             merge(books, change)
     books.partials = dict(enumerate(partials))
     books.strays = {(1, place): stray for place, stray in enumerate(strays)}
-    return judge_statement(view_statement(books, TOLERANCES))
+    return RULES.judge_statement(view_statement(books))
 
 
 def told(log: SourceLog, *partials: Partial) -> set[Told]:

@@ -56,6 +56,11 @@ class Order(NamedTuple):
     completed_us: int | None
     updated_us: int
 
+    @property
+    def net_minor(self) -> int:
+        """What the seller is owed for the order: gross − tax − fee."""
+        return self.gross_minor - self.tax_minor - self.fee_minor
+
 
 class BillingItem(NamedTuple):
     """A row of `billing_item`."""
@@ -300,6 +305,9 @@ STATEMENT_TABLES: Final = (STATEMENT, PAYOUT)
 REFERENCE_TABLES: Final = (ACCOUNT, RULE, FUNDING, RELEASE_SUMMARY)
 """Held whole, with their history, by every worker; few and small, and their topics are kept for ever."""
 
+MIRRORED_TABLES: Final = (ACCOUNT, RULE, FUNDING)
+"""Reference tables that no stage joins: they are only copied."""
+
 TABLES: Final = {table.name: table for table in (*ORDER_TABLES, *STATEMENT_TABLES, *REFERENCE_TABLES)}
 
 ROW_TYPES: Final[dict[str, type[Any]]] = {
@@ -308,5 +316,9 @@ ROW_TYPES: Final[dict[str, type[Any]]] = {
     "payout_item": PayoutItem,
     "statement": Statement,
     "payout": Payout,
+    "account": Account,
+    "rule": PayoutRule,
+    "funding": Funding,
+    "release_summary": Release,
 }
 """Table → the type of its rows, where code reads them by name."""

@@ -1,6 +1,6 @@
-"""The rules about one order: its order row, billing items and payout lines. Pure; `docs/rules.md` is their contract.
+"""The rules about one order, written by hand: what the compiled spec is measured against and must agree with.
 
-A rule is a function from an `OrderView` to findings. `judge_order` runs them all.
+A rule is a function from an `OrderView` to findings. `judge_order` runs them all. `docs/rules.md` is their contract.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from reconcile.finding import NO_AMOUNTS, Amounts, Direction, Finding, evidence_of, id_order
+from reconcile.spec.model import Tolerances
 from trueup.model.registers import Mark, OrderBooks, Register
 from trueup.model.tables import BillingItem, Id, Order, PayoutItem
 
@@ -18,13 +19,6 @@ Leg = Any
 """The register of a live billing item or payout line; its row is known."""
 
 _AMOUNT_FIELDS: Final = ("gross_amount", "tax_amount", "fee_amount")
-
-
-class Tolerances(NamedTuple):
-    """How long a leg may be late, and how long a row may stay in a state ((table, status) → µs)."""
-
-    grace_us: int
-    limits_us: dict[tuple[str, str], int]
 
 
 class OrderView(NamedTuple):

@@ -1,25 +1,19 @@
-"""The rules about one statement: its row, its payouts, and the running totals of its items. Pure."""
+"""The rules about one statement, written by hand: what the compiled spec must agree with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from reconcile.finding import NO_AMOUNTS, Amounts, Direction, Finding, evidence_of, id_order
-from reconcile.order_rules import Tolerances
+from reconcile.finding import NO_AMOUNTS, Amounts, Direction, Finding, evidence_of
+from reconcile.spec.model import Tolerances
+from reconcile.statement_view import RunningTotal, line_total, view_statement
 from trueup.model.registers import Mark, Register, StatementBooks
 from trueup.model.tables import Id, Payout, Statement
 
 
-class RunningTotal(NamedTuple):
-    """Σ of the live billing items of a statement in one currency, over all statuses."""
-
-    count: int  # type: ignore[assignment]  # the field's name for it; tuple.count is of no use here
-    amount_minor: int
-
-
 class StatementView(NamedTuple):
-    """The live rows of one statement and its running totals, as the rules read them."""
+    """The live rows of one statement, its running totals, and the tolerances."""
 
     books: StatementBooks
     register: Register[Statement] | None
@@ -28,49 +22,6 @@ class StatementView(NamedTuple):
     totals: dict[str, RunningTotal]
     item_count: int
     tolerances: Tolerances
-
-
-def running_totals(books: StatementBooks) -> dict[str, RunningTotal]:
-    """Currency → running total over the partials of all partitions; currencies without live items are left out."""
-    totals: dict[str, RunningTotal] = {}
-    for partial in books.partials.values():
-        for (currency, _status), item in partial.items.items():
-            held = totals.get(currency)
-            if held is None:
-                totals[currency] = RunningTotal(item.count, item.amount_minor)
-            else:
-                totals[currency] = RunningTotal(held.count + item.count, held.amount_minor + item.amount_minor)
-    return totals
-
-
-def line_total(books: StatementBooks, payout_id: Id, currency: str) -> RunningTotal:
-    """Σ of the live lines of one payout in one currency, strays (lines that name no known item) included."""
-    count = amount = 0
-    for partial in books.partials.values():
-        total = partial.lines.get((payout_id, currency))
-        if total is not None:
-            count += total.count
-            amount += total.amount_minor
-    for (stray_id, _partition), partial in books.strays.items():
-        total = partial.lines.get((payout_id, currency)) if stray_id == payout_id else None
-        if total is not None:
-            count += total.count
-            amount += total.amount_minor
-    return RunningTotal(count, amount)
-
-
-def view_statement(books: StatementBooks, tolerances: Tolerances) -> StatementView:
-    """The live rows; where two sources hold one statement id, the first source by name speaks for it."""
-    register: Register[Statement] | None = None
-    for held in books.statements.values():
-        if not held.deleted and (register is None or held.source < register.source):
-            register = held
-    payouts = [held for held in books.payouts.values() if not held.deleted and held.row is not None]
-    if len(payouts) > 1:
-        payouts.sort(key=lambda held: (id_order(held.primary_key), held.source))
-    totals = running_totals(books)
-    count = sum(total.count for total in totals.values())
-    return StatementView(books, register, register.row if register else None, payouts, totals, count, tolerances)
 
 
 def _finding(
@@ -249,6 +200,7 @@ STATEMENT_RULES: Final[tuple[Callable[[StatementView], Iterator[Finding]], ...]]
 )
 
 
-def judge_statement(view: StatementView) -> list[Finding]:
+def judge_statement(books: StatementBooks, tolerances: Tolerances) -> list[Finding]:
     """Every finding about the statement, due now or later."""
+    view = StatementView(*view_statement(books), tolerances)
     return [finding for rule in STATEMENT_RULES for finding in rule(view)]

@@ -214,7 +214,11 @@ def _place_in(document: dict[str, Any], loc: tuple[int | str, ...]) -> Place:
     place: Place = ()
     value: Any = document
     for part in loc:
-        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
+        if isinstance(value, list) and isinstance(part, int):
             value = value[part]
-            place = (*place, part)
+        elif isinstance(value, dict) and part in value:
+            value = value[str(part)]
+        else:
+            continue
+        place = (*place, part)
     return place

@@ -126,7 +126,8 @@ def constant_number(node: ast.expr) -> Decimal | None:
     """The number that is written there, with or without a minus; None for anything else."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         number = constant_number(node.operand)
-        return None if number is None else number.copy_negate()
+        # Zero has no sign here.
+        return number.copy_negate() if number else number
     value = constant_value(node)
     return value if isinstance(value, Decimal) else None
 

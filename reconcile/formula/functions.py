@@ -98,6 +98,8 @@ def _check_table(name: str, call: ast.Call, refuse: Refuse) -> None:
     numbers = [bound for bound in bounds if bound is not None]
     if len(numbers) != len(bounds):
         raise refuse(f"the limits of {name} are numbers, None only in the last row", f"write {_SIGNATURES[name]}")
+    if name == "tier" and not numbers:
+        raise refuse("the table of tier has no limit", f"write {_SIGNATURES[name]}")
     if any(low >= high for low, high in pairwise(numbers)):
         raise refuse(f"the limits of {name} must ascend", "put the rows in order, each limit once")
     if name == "bands" and numbers and numbers[0] <= 0:

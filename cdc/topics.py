@@ -95,6 +95,7 @@ def topic_plan(
         TopicSpec(STATE_TOPIC, 1, compacted),
         TopicSpec("trueup.statement-partials", partitions, _kept(PARTIALS_RETENTION_SECONDS)),
         TopicSpec("trueup.statement-totals", partitions, compacted),
+        TopicSpec("trueup.release-shares", partitions, _kept(PARTIALS_RETENTION_SECONDS)),
         TopicSpec("trueup.legs", partitions, _kept(PARTIALS_RETENTION_SECONDS)),
         TopicSpec("discrepancy.one-sided", partitions, verdicts),
         TopicSpec("discrepancy.wrong-amount", partitions, verdicts),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from clickhouse.definition import LABEL, LABELS, MINOR, MONEY, TIME, ColumnType, Definition
+from clickhouse.release_table import RELEASE_WIDE
+from clickhouse.wide_columns import JUDGED, PLACE, STATE
 from trueup.model.tables import TABLES, Column, Table
 
 _KINDS: Final = {
@@ -59,24 +61,12 @@ def _mirrored(column: Column) -> ColumnType:
 MIRRORS: Final = {name: mirror(table) for name, table in TABLES.items()}
 """Source table name → its mirror."""
 
-_PLACE: Final = (
-    ColumnType("partition", "UInt16", "Kafka partition that owns the entity"),
-    ColumnType("month", "Date32", "first day of a month that never changes for the entity; the storage partition"),
-    ColumnType("version", "UInt64", "source progress that the row was computed from; the highest one wins"),
-)
-_JUDGED: Final = (
-    ColumnType("verdict", LABEL, "pending, matched, discrepant"),
-    ColumnType("open_rules", LABELS, "rules with an open discrepancy"),
-    ColumnType("next_due_at", f"Nullable({TIME})", "when the next rule falls due"),
-)
-_STATE: Final = ColumnType("state", "String", "encoded state of the worker, copied back on a rebuild; not for reading")
-
 ORDER_WIDE: Final = Definition(
     "order_wide",
     "one row per order: all its legs joined, and the verdict on them",
     (
         ColumnType("order_id", "String", "order, the join key of all legs"),
-        *_PLACE,
+        *PLACE,
         ColumnType("shop_id", "String", "seller; empty while the order is unknown"),
         ColumnType("currency", LABEL, "ISO-4217 code of the amounts; empty while unknown"),
         ColumnType("status", LABEL, "status of the order; empty while the order is unknown"),
@@ -91,7 +81,7 @@ ORDER_WIDE: Final = Definition(
         ColumnType("paid_out_amount", MONEY, "sum of the live payout lines in the order's currency"),
         ColumnType("line_count", "Int64", "live payout lines"),
         ColumnType("statement_ids", "Array(String)", "statements that collect the order's items"),
-        *_JUDGED,
+        *JUDGED,
         ColumnType("first_committed_at", TIME, "earliest source commit among the legs"),
         ColumnType("last_committed_at", TIME, "newest source commit among the legs"),
         ColumnType("contribution_kind", LABELS, "item or line, one entry per contribution to a statement"),
@@ -106,7 +96,7 @@ ORDER_WIDE: Final = Definition(
         ),
         ColumnType("contribution_item", "Array(String)", "billing item id as JSON"),
         ColumnType("order_key", "String", "order id as JSON: a number stays a number"),
-        _STATE,
+        STATE,
     ),
     key=("partition", "order_id"),
     month="month",
@@ -117,7 +107,7 @@ STATEMENT_WIDE: Final = Definition(
     "one row per statement: upstream's total beside ours, its payouts, and the verdict",
     (
         ColumnType("statement_id", "String", "statement"),
-        *_PLACE,
+        *PLACE,
         ColumnType("shop_id", "String", "seller; empty while the statement is unknown"),
         ColumnType("cycle", LABEL, "daily, weekly, biweekly, monthly"),
         ColumnType("currency", LABEL, "ISO-4217 code of the amounts"),
@@ -137,9 +127,9 @@ STATEMENT_WIDE: Final = Definition(
         ColumnType("payout_amount", MONEY, "sum of the live payouts in the statement's currency"),
         ColumnType("line_count", "Int64", "live payout lines of these payouts"),
         ColumnType("line_amount", MONEY, "sum of these lines in the statement's currency"),
-        *_JUDGED,
+        *JUDGED,
         ColumnType("last_committed_at", TIME, "newest source commit among the statement's rows and items"),
-        _STATE,
+        STATE,
     ),
     key=("partition", "statement_id"),
     month="month",
@@ -150,7 +140,7 @@ GROUP_WIDE: Final = Definition(
     "one row per match key of a group of a user's spec: what its legs hold, and the verdict on them",
     (
         ColumnType("group_id", "String", "JSON list of the spec, the group and the values of the match key"),
-        *_PLACE,
+        *PLACE,
         ColumnType("spec", LABEL, "spec that the group belongs to"),
         ColumnType("group_name", LABEL, "group of the spec"),
         ColumnType("match_key", "Array(String)", "values of the match key, in the order of the group's key"),
@@ -158,9 +148,9 @@ GROUP_WIDE: Final = Definition(
         ColumnType("leg_currency", LABELS, "ISO-4217 code of the amounts; empty for a leg without amounts"),
         ColumnType("leg_count", "Array(Int64)", "live rows"),
         ColumnType("leg_amount", f"Array({MONEY})", "sum of the amounts of these rows"),
-        *_JUDGED,
+        *JUDGED,
         ColumnType("last_committed_at", TIME, "newest source commit among the rows"),
-        _STATE,
+        STATE,
     ),
     key=("partition", "group_id"),
     month="month",
@@ -330,7 +320,7 @@ CASE_WIDE: Final = Definition(
         ColumnType(
             "occurrence_stake", f"Array(Nullable({MONEY}))", "|actual − expected|, a missing side counting as nothing"
         ),
-        _STATE,
+        STATE,
     ),
     # No PARTITION BY: a command may come before the verdict that knows a month.
     key=("partition", "discrepancy_id"),
@@ -365,6 +355,7 @@ AUDIT_LOG: Final = Definition(
 DERIVED: Final = (
     ORDER_WIDE,
     STATEMENT_WIDE,
+    RELEASE_WIDE,
     GROUP_WIDE,
     STATEMENT_PARTIAL,
     DISCREPANCY,

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from clickhouse.case_views import CASE_VIEWS, QueryView
 from clickhouse.definition import Definition, quoted
+from clickhouse.release_table import RELEASE_WIDE
 from clickhouse.schema import (
     AUDIT_LOG,
     DISCREPANCY,
@@ -63,6 +64,7 @@ VIEWS: Final[tuple[View | QueryView, ...]] = (
     View("v_orders", ORDER_WIDE, "orders with all their legs joined, and the verdict on them"),
     View("v_groups", GROUP_WIDE, "match keys of users' own specs: what their legs hold, and the verdict on them"),
     View("v_statements", STATEMENT_WIDE, "statements: upstream's total beside ours, their payouts, and the verdict"),
+    View("v_releases", RELEASE_WIDE, "releases: upstream's count and amount beside ours, and the verdict"),
     View("v_discrepancies", DISCREPANCY, "everything on which the books disagree or once disagreed"),
     View(
         "v_open_discrepancies", DISCREPANCY, "what the books disagree on now", where="status IN ('open', 'regressed')"

@@ -21,6 +21,8 @@ CLASSES: Final[dict[str, DiscrepancyClass]] = {
     "wrong-payout-total": "wrong-amount",
     "statement-drift": "wrong-amount",
     "silent-repair": "wrong-amount",
+    "funding-short": "wrong-amount",
+    "release-mismatch": "wrong-amount",
     "currency-mismatch": "mismatch",
     "party-mismatch": "mismatch",
     "duplicate-billing": "mismatch",

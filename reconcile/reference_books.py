@@ -7,25 +7,12 @@ source and log position: the same in whatever order, and however often, they are
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from trueup.model.change import Change
 from trueup.model.registers import Register
-from trueup.model.tables import Account, Funding, Id, PayoutRule, Release
-
-ROW_TYPES: Final[dict[str, type[Any]]] = {
-    "account": Account,
-    "rule": PayoutRule,
-    "funding": Funding,
-    "release_summary": Release,
-}
-
-
-class Channel(NamedTuple):
-    """A way by which sellers are paid, with money of its own."""
-
-    payment_method: str
-    currency: str
+from trueup.model.releases import Channel
+from trueup.model.tables import ROW_TYPES, Account, Funding, Id, PayoutRule, Release
 
 
 class Terms(NamedTuple):
@@ -87,7 +74,8 @@ class ReferenceBooks:
         cannot tell what was agreed when a row that it copied as well was made.
         """
         account = self.as_of("account", source, shop_id, at_us)
-        rule = account and self.as_of("rule", source, account.row.rule_id, at_us)
+        agreed = None if account is None else account.row
+        rule = None if agreed is None else self.as_of("rule", source, agreed.rule_id, at_us)
         if account is None or rule is None or self._copied_at(account, at_us) or self._copied_at(rule, at_us):
             return None
         return Terms(account, rule)
@@ -113,7 +101,10 @@ class ReferenceBooks:
     def first_in(self, table: str, source: str, primary_key: Id, status: str) -> Register[Any] | None:
         """The first version of a row that was in a status; None if it never was."""
         versions = self._rows.get((table, source, primary_key), ())
-        return next((held for held in versions if not held.deleted and held.row.status == status), None)
+        for register in versions:
+            if not register.deleted and register.row is not None and register.row.status == status:
+                return register
+        return None
 
 
 def _version(register: Register[Any]) -> int:

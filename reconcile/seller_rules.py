@@ -20,7 +20,7 @@ _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 def judge_sellers(books: StatementBooks, references: ReferenceBooks) -> list[Finding]:
     """rule-violation of the statement and of each of its payouts, by the terms at their first commit."""
-    findings = []
+    findings: list[Finding] = []
     live = [held for held in books.statements.values() if not held.deleted]
     if live:
         register = min(live, key=lambda held: held.source)

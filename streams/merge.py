@@ -27,7 +27,7 @@ def merge(books: OrderBooks | StatementBooks, change: Change) -> bool:
         registers = books.orders if name == "orders" else books.items if name == "billing_item" else books.lines
     else:
         registers = books.statements if name == "statement" else books.payouts
-    altered = _merge_register(registers, change, name)
+    altered = merge_register(registers, change)
     if change.moves:
         altered = _merge_marks(books, change, name) or altered
     if change.commit_us > books.newest_us:
@@ -35,7 +35,8 @@ def merge(books: OrderBooks | StatementBooks, change: Change) -> bool:
     return altered
 
 
-def _merge_register(registers: dict[RegisterKey, Register[Any]], change: Change, name: str) -> bool:
+def merge_register(registers: dict[RegisterKey, Register[Any]], change: Change) -> bool:
+    """Take one change into the registers of its table; whether it altered anything."""
     key = (change.source, change.primary_key)
     held = registers.get(key)
     if held is not None and change.version <= held.version:
@@ -44,7 +45,7 @@ def _merge_register(registers: dict[RegisterKey, Register[Any]], change: Change,
             return True
         return False
     first_us = change.commit_us if held is None or change.commit_us < held.first_us else held.first_us
-    row = None if change.row is None else ROW_TYPES[name]._make(change.row)
+    row = None if change.row is None else ROW_TYPES[change.table.name]._make(change.row)
     registers[key] = Register(
         change.source, change.primary_key, change.version, change.commit_us, first_us, change.deleted, row,
         change.partition, change.offset,

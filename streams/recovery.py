@@ -21,13 +21,21 @@ from clickhouse.definition import Definition
 from clickhouse.rebuild import read_partials, read_states
 from reconcile.finding import id_order
 from streams.codec import dumps
+from streams.release_messages import encode_share
+from streams.release_shares import NO_SHARE, ReleaseKey, added, named_release, share_key
 from streams.statement_state import decode_statement_state, encode_partial
 from streams.store import ENTITY, PARTIAL, PAYOUT_OWNER, STRAY, Meta, PartitionStore, deadline_key
 from trueup.model.errors import UnavailableError
 from trueup.model.registers import Partial, PartialVersion
+from trueup.model.releases import ReleaseShare
 from trueup.model.tables import Id
 
-_STAGES: Final = {"order_wide": "orders", "statement_wide": "statements", "group_wide": "groups"}
+_STAGES: Final = {
+    "order_wide": "orders",
+    "statement_wide": "statements",
+    "release_wide": "releases",
+    "group_wide": "groups",
+}
 """Wide table → the stage that writes it."""
 
 HINTS_MAX: Final = 1_000_000
@@ -160,11 +168,12 @@ class Recovery:
 
 
 class _SideEntries:
-    """Owners of payouts, and strays, out of statement states."""
+    """Owners of payouts, strays, and shares of releases, out of statement states."""
 
     def __init__(self) -> None:
         self._owners: dict[Id, set[Id]] = {}
         self._strays: dict[Id, dict[int, Partial]] = {}
+        self._shares: dict[ReleaseKey, ReleaseShare] = {}
 
     def take(self, states: Iterable[bytes]) -> None:
         """Add what some encoded states tell."""
@@ -174,6 +183,11 @@ class _SideEntries:
                 self._owners.setdefault(payout, set()).add(books.statement_id)
             for (payout, partition), partial in books.strays.items():
                 self._strays.setdefault(payout, {})[partition] = partial
+            for register in books.payouts.values():
+                release = named_release(register)
+                if release is not None and register.row is not None:
+                    key = (register.source, release)
+                    self._shares[key] = added(self._shares.get(key, NO_SHARE), register.row, 1, register.commit_us)
 
     def puts(self) -> list[tuple[bytes, bytes]]:
         """The entries as the store keeps them."""
@@ -185,4 +199,5 @@ class _SideEntries:
             (STRAY + orjson.dumps(payout), dumps([[partition, encode_partial(one)] for partition, one in held.items()]))
             for payout, held in self._strays.items()
         ]
-        return owners + strays
+        shares = [(share_key(key), dumps(encode_share(share))) for key, share in self._shares.items()]
+        return owners + strays + shares

@@ -19,7 +19,9 @@ from streams.metrics import WorkerMetrics
 from streams.order_partition import OrderPartition
 from streams.output import Output, Sender
 from streams.reference import ReferenceReader, ReferenceRecord, References
+from streams.release_messages import SHARES_TOPIC, encode_reached
 from streams.stage import StagePartition, StageRunner
+from streams.statement_partition import StatementPartition
 from streams.watermark import Heartbeat, SourceClock
 
 METRICS_INTERVAL_SECONDS: Final = 0.5
@@ -28,6 +30,7 @@ GC_INTERVAL_SECONDS: Final = 5.0
 
 MIRRORS: Final = "mirrors"
 CASES: Final = "cases"
+RELEASES: Final = "releases"
 LEGS: Final = "legs"
 GROUPS: Final = "groups"
 SILENT: Final = frozenset({MIRRORS, CASES, LEGS})
@@ -69,6 +72,29 @@ class MarkerSender:
             value = encode_watermarks(moved)
             for number in range(self._partition_count):
                 self._send(PARTIALS_TOPIC, None, value, number)
+
+
+class ShareMarkerSender:
+    """Tells stage 3 how far the release shares of this worker's stage-2 partitions go."""
+
+    def __init__(self, send: Sender, partition_count: int) -> None:
+        self._send = send
+        self._partition_count = partition_count
+        self._sent: dict[int, int] = {}
+
+    def __call__(self, partitions: Collection[StagePartition]) -> None:
+        """Send the markers that moved to every partition of the shares topic, behind the shares themselves."""
+        moved = {
+            partition.number: partition.source_watermark_us
+            for partition in partitions
+            if isinstance(partition, StatementPartition)
+            and partition.source_watermark_us > self._sent.get(partition.number, 0)
+        }
+        if moved:
+            self._sent.update(moved)
+            value = encode_reached(moved)
+            for number in range(self._partition_count):
+                self._send(SHARES_TOPIC, None, value, number)
 
 
 class StageOwner:
@@ -256,11 +282,12 @@ async def _collect_garbage() -> None:
         gc.freeze()
 
 
-def stages_of(source_topics: Mapping[str, str], reference: Sequence[str]) -> tuple[Stage, ...]:
-    """The stages of a worker; `source_topics` is table → topic, `reference` the tables that are only mirrored."""
+def stages_of(source_topics: Mapping[str, str], mirrored: Sequence[str]) -> tuple[Stage, ...]:
+    """The stages of a worker; `source_topics` is table → topic, `mirrored` the tables that no stage joins."""
     return (
         Stage("orders", tuple(source_topics[table] for table in ("orders", "billing_item", "payout_item"))),
         Stage("statements", (*(source_topics[table] for table in ("statement", "payout")), PARTIALS_TOPIC)),
-        Stage(MIRRORS, tuple(source_topics[table] for table in reference)),
+        Stage(RELEASES, (source_topics["release_summary"], SHARES_TOPIC)),
+        Stage(MIRRORS, tuple(source_topics[table] for table in mirrored)),
         Stage(CASES, CASE_TOPICS),
     )

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from streams.messages import PARTIALS_TOPIC, Marker, encode_partial_message, encode_watermarks
+from streams.release_messages import SHARES_TOPIC, encode_reached
+from streams.release_partition import ReleasePartition
 from streams.statement_partition import StatementPartition
 from tests.partition_bench import Bench, LogRecord, Message, PartitionT, records_of
 from tests.source_log import DEFAULTS, FAR_US, SECOND_US, SOURCE, START_US, SourceLog
@@ -67,6 +69,15 @@ FIELDS: dict[str, tuple[str, st.SearchStrategy[Any], dict[str, st.SearchStrategy
         {
             "statement_id": STATEMENT_IDS, "amount": AMOUNTS, "currency": CURRENCIES, "updated_at": TIMES,
             "status": st.sampled_from(("created", "ongoing", "paid", "failed", "failed_no_retry")),
+            "channel_ref": st.sampled_from((None, "R1", "R1", "R2", "CH1")),
+        },
+    ),
+    "release_summary": (
+        "release_id",
+        st.sampled_from((1, 2)),
+        {
+            "currency": CURRENCIES, "amount": AMOUNTS, "payout_count": st.integers(0, 2),
+            "status": st.sampled_from(("created", "funded", "released", "released")),
         },
     ),
 }  # fmt: skip
@@ -75,6 +86,7 @@ FIELDS: dict[str, tuple[str, st.SearchStrategy[Any], dict[str, st.SearchStrategy
 PARTIAL_PARTITIONS = 2
 EARLY_US = START_US + 10 * SECOND_US
 LAST_MARKER = encode_watermarks(dict.fromkeys(range(PARTIAL_PARTITIONS), Marker(FAR_US, FAR_US)))
+LAST_REACHED = encode_reached({0: FAR_US})
 
 Step = tuple[str, str, str, dict[str, Any]]
 """(what, table, source, fields)."""
@@ -195,6 +207,8 @@ def finish(bench: Bench[PartitionT]) -> None:
         bench.partition.process(
             [LogRecord(PARTIALS_TOPIC, 0, bench.partition.ends.get(PARTIALS_TOPIC, 0), LAST_MARKER)]
         )
+    if isinstance(bench.partition, ReleasePartition):
+        bench.partition.process([LogRecord(SHARES_TOPIC, 0, bench.partition.ends.get(SHARES_TOPIC, 0), LAST_REACHED)])
     bench.settle_all(FAR_US)
 
 

@@ -44,7 +44,7 @@ TOLERANCES = Tolerances(
     limits_us={("payout", "ongoing"): 20 * SECOND_US, ("billing_item", "failed"): 20 * SECOND_US},
 )
 RULES = settlement_rules(shipped_settlement(), TOLERANCES)
-WIDE_TABLES = ("order_wide", "statement_wide", "group_wide")
+WIDE_TABLES = ("order_wide", "statement_wide", "release_wide", "group_wide")
 NOW_US = 2_000_000_000 * SECOND_US
 """What the wall clock shows; no decision may depend on it."""
 

@@ -33,7 +33,17 @@ from streams.release_partition import ReleasePartition
 from streams.stage import StagePartition, StageRunner
 from streams.statement_partition import StatementPartition
 from streams.watermark import SourceClock
-from streams.worker import CASES, GROUPS, LEGS, MarkerSender, ShareMarkerSender, StageOwner, Worker, stages_of
+from streams.worker import (
+    CASES,
+    GROUPS,
+    LEGS,
+    RELEASES,
+    MarkerSender,
+    ShareMarkerSender,
+    StageOwner,
+    Worker,
+    stages_of,
+)
 from trueup.group_wiring import GroupOpener, LegOpener, Place, consumer_group, stages_of_specs
 from trueup.model.tables import MIRRORED_TABLES, REFERENCE_TABLES, TABLES
 from trueup.settings import CaseSettings, RuleSettings, Settings
@@ -42,9 +52,6 @@ from trueup.user_specs import read_user_specs
 CLICKHOUSE_GIVE_UP_SECONDS: Final = 20.0
 """One attempt to insert; the stage repeats it for as long as ClickHouse is away."""
 
-
-WIDE_TABLES: Final = {"orders": ORDER_WIDE, "statements": STATEMENT_WIDE, "releases": RELEASE_WIDE}
-"""Stage → the table that its states are rebuilt from."""
 
 STATEMENT_WEIGHT: Final = 8
 """A statement's state, with the partials of all partitions, takes about so much more memory than an order's."""
@@ -160,7 +167,8 @@ class _Builder:
         if stage.name == GROUPS:
             place = Place(self.directory / stage.name, self.client)
             return GroupOpener(self.settings, self.specs, tolerances_of(self.settings.rules), output, place)
-        return _CaseOpener(self, stage) if stage.name == CASES else _Opener(self, stage)
+        openers: dict[str, type[_CaseOpener | _ReleaseOpener]] = {CASES: _CaseOpener, RELEASES: _ReleaseOpener}
+        return openers.get(stage.name, _Opener)(self, stage)
 
     def make_apps(self, worker: Worker, runners: Mapping[str, StageRunner]) -> list[StreamApp]:
         """The applications that feed the stages: one for the settlement, and one for users' own specs if there are any."""
@@ -192,7 +200,7 @@ class _Opener:
         self._cache_entities = share if stage.name == "orders" else share // STATEMENT_WEIGHT
         self._recovery = Recovery(
             builder.directory / stage.name, builder.client, settings.clickhouse.database,
-            WIDE_TABLES.get(stage.name, ORDER_WIDE),
+            ORDER_WIDE if stage.name == "orders" else STATEMENT_WIDE,
             batch_rows=settings.streams.rebuild_batch_rows,
         )  # fmt: skip
 
@@ -201,13 +209,40 @@ class _Opener:
         if self._stage.name == "mirrors":
             return MirrorPartition(number, committed, self._decoders, self._output)
         opened = self._recovery.open(number, committed)
-        kind: Callable[..., OrderPartition | StatementPartition | ReleasePartition] = OrderPartition
-        if self._stage.name in {"statements", "releases"}:
-            joined = StatementPartition if self._stage.name == "statements" else ReleasePartition
-            kind = partial(joined, references=self._references)
+        kind: Callable[..., OrderPartition | StatementPartition] = OrderPartition
+        if self._stage.name == "statements":
+            kind = partial(StatementPartition, references=self._references)
         partition = kind(
             number, opened.store, opened.meta, decoders=self._decoders, rules=self._rules,
             output=self._output, partition_count=self._partition_count, cache_entities=self._cache_entities,
+        )  # fmt: skip
+        partition.month_hints = opened.months
+        return partition
+
+
+class _ReleaseOpener:
+    """Opens partitions of the stage of releases with their recovered state."""
+
+    def __init__(self, builder: _Builder, stage: Stage) -> None:
+        settings = builder.settings
+        self._decoders = builder.decoders(stage)
+        self._output = builder.outputs[stage.name]
+        self._references = builder.references
+        self._tolerances = tolerances_of(settings.rules)
+        self._partition_count = settings.kafka.partitions
+        self._cache_entities = settings.streams.cache_entities // settings.kafka.partitions // STATEMENT_WEIGHT
+        self._recovery = Recovery(
+            builder.directory / stage.name, builder.client, settings.clickhouse.database, RELEASE_WIDE,
+            batch_rows=settings.streams.rebuild_batch_rows,
+        )  # fmt: skip
+
+    def __call__(self, number: int, committed: Mapping[str, int]) -> StagePartition:
+        """The partition, ready to process from its own offsets."""
+        opened = self._recovery.open(number, committed)
+        partition = ReleasePartition(
+            number, opened.store, opened.meta, decoders=self._decoders, tolerances=self._tolerances,
+            output=self._output, partition_count=self._partition_count, cache_entities=self._cache_entities,
+            references=self._references,
         )  # fmt: skip
         partition.month_hints = opened.months
         return partition

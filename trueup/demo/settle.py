@@ -11,16 +11,17 @@ from clickhouse.reader import Reader
 from trueup.model.errors import UnavailableError
 
 POLL_SECONDS: Final = 0.25
+JUDGING_STAGES: Final = frozenset({"orders", "statements", "releases"})
 
 
 def lowest_watermark(reader: Reader, partitions: int) -> datetime | None:
-    """The source time that every partition of both judging stages has reached; None while one has told none."""
+    """The source time that every partition of the judging stages has reached; None while one has told none."""
     marks = {
         (row["stage"], row["partition"]): row["watermark_at"]
         for row in reader.watermarks()
-        if row["stage"] in {"orders", "statements"}
+        if row["stage"] in JUDGING_STAGES
     }
-    return min(marks.values()) if len(marks) >= 2 * partitions else None
+    return min(marks.values()) if len(marks) >= len(JUDGING_STAGES) * partitions else None
 
 
 def wait_for_watermark(

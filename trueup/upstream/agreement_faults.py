@@ -1,6 +1,7 @@
-"""Faults against what was agreed with a seller. Each seller that is planted a fault is made for it, with a rule of its own.
+"""Faults against what was agreed with a seller, and against the money of a channel.
 
-The terms of these sellers never change, so that the auditor's SQL may read them as they are.
+A seller who gets such a fault is made for it, with a rule and, if need be, a channel of its own. The terms of these
+sellers never change, so that the auditor's SQL may read them as they are.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ HELD_SELLER: Final = "payout-to-held-seller"
 BELOW_THRESHOLD: Final = "payout-below-threshold"
 OTHER_PAYMENT_CURRENCY: Final = "payout-in-another-currency"
 OTHER_CYCLE: Final = "statement-of-another-cycle"
+FUNDING_SHORT: Final = "funding-below-release"
+RELEASE_MISMATCH: Final = "release-amount-off"
 
 THRESHOLD_MAJOR: Final = 10_000_000
 """More than any statement that hosts a fault is worth, in units of any currency."""
@@ -37,10 +40,13 @@ def _own_seller(
     threshold_minor: int = 0,
     payment_currency: str = "",
     is_hold: bool = False,
+    own_channel: bool = False,
 ) -> Shop:
     """Give the statement and its orders a seller of their own, who has agreed to these terms."""
     number = books.own_id()
     shop = statement.shop._replace(shop_id=number, rule_id=number)
+    if own_channel:
+        shop = shop._replace(payment_method=f"{shop.payment_method}-{number}")
     currency = payment_currency or shop.currency
     books.rules.append(PayoutTerms(number, statement.cycle, threshold_minor, currency, is_hold))
     books.shops = (*books.shops, shop)
@@ -89,9 +95,31 @@ def _other_cycle(_: Books, statement: PlannedStatement, fault_id: str, __: int) 
     return Fault(fault_id, OTHER_CYCLE, f"stated {statement.cycle}, agreed was {agreed}", (expected,))
 
 
+def _release_violates(statement: PlannedStatement, rule: str, delta_minor: int) -> tuple[Expectation, ...]:
+    """The release of a channel with one statement has the statement's number."""
+    return (Expectation(rule, "release_summary", statement.statement_id, delta_minor, statement.shop.currency),)
+
+
+def _funding_short(books: Books, statement: PlannedStatement, fault_id: str, delta_minor: int) -> Fault:
+    _own_seller(books, statement, own_channel=True)
+    statement.funding_off_minor = -abs(delta_minor)
+    expected = _release_violates(statement, "funding-short", statement.funding_off_minor)
+    return Fault(fault_id, FUNDING_SHORT, "released although the channel was given less", expected)
+
+
+def _release_mismatch(books: Books, statement: PlannedStatement, fault_id: str, delta_minor: int) -> Fault:
+    """The release is less than its payouts, so that the funding covers it."""
+    _own_seller(books, statement, own_channel=True)
+    statement.release_off_minor = -abs(delta_minor)
+    expected = _release_violates(statement, "release-mismatch", statement.release_off_minor)
+    return Fault(fault_id, RELEASE_MISMATCH, "released with another amount than its payouts have", expected)
+
+
 AGREEMENT_FAULTS: Final[dict[str, Callable[[Books, PlannedStatement, str, int], Fault]]] = {
     HELD_SELLER: _held,
     BELOW_THRESHOLD: _below_threshold,
     OTHER_PAYMENT_CURRENCY: _other_payment_currency,
     OTHER_CYCLE: _other_cycle,
+    FUNDING_SHORT: _funding_short,
+    RELEASE_MISMATCH: _release_mismatch,
 }

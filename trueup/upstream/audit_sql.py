@@ -210,6 +210,31 @@ AGREEMENT_RULES: Final = (
           END
        OR s.cycle = 'monthly' AND extract(day FROM s.period_start) <> 1
     """,
+    """
+    SELECT 'release-mismatch', 'release_summary', r.release_id, coalesce(p.amount, 0), r.amount, r.currency
+    FROM public.release_summary r
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS payouts,
+               sum(p.amount) FILTER (WHERE p.payment_method = r.payment_method AND p.currency = r.currency) AS amount
+        FROM public.payout p WHERE p.channel_ref = 'R' || r.release_id
+    ) p ON true
+    WHERE r.status = 'released' AND (r.amount <> coalesce(p.amount, 0) OR r.payout_count <> p.payouts)
+    """,
+    """
+    -- A channel that is short has one release here, so its totals now are those of the release.
+    SELECT 'funding-short', 'release_summary', r.release_id, c.released, c.funded, r.currency
+    FROM public.release_summary r
+    JOIN (
+        SELECT payment_method, currency, sum(released) AS released, sum(funded) AS funded
+        FROM (
+            SELECT payment_method, currency, amount AS released, 0 AS funded FROM public.release_summary
+            WHERE status = 'released'
+            UNION ALL
+            SELECT payment_method, currency, 0, amount FROM public.funding WHERE status = 'funded'
+        ) m GROUP BY payment_method, currency
+    ) c ON c.payment_method = r.payment_method AND c.currency = r.currency
+    WHERE r.status = 'released' AND c.funded < c.released
+    """,
 )
 
 ROW_RULES: Final = (

@@ -7,6 +7,7 @@ CREATE INDEX IF NOT EXISTS billing_item_statement ON public.billing_item (statem
 CREATE INDEX IF NOT EXISTS payout_item_payout ON public.payout_item (payout_id);
 CREATE INDEX IF NOT EXISTS payout_item_billing_item ON public.payout_item (billing_item_id);
 CREATE INDEX IF NOT EXISTS payout_statement ON public.payout (statement_id);
+CREATE INDEX IF NOT EXISTS payout_reference ON public.payout (channel_ref);
 
 CREATE SCHEMA IF NOT EXISTS truth;
 COMMENT ON SCHEMA truth IS 'What was planted and what must be found; never published';

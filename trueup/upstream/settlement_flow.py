@@ -109,29 +109,39 @@ def _insert_payout(work: Work, statement: PlannedStatement, payout: PlannedPayou
 
 
 def _fund(session: Session, statements: Sequence[PlannedStatement]) -> Iterator[None]:
-    """Put the money of the payouts into their channels, then release them: one funding and release per channel."""
-    channels: dict[tuple[str, str], list[int]] = defaultdict(list)
+    """Put the money of the payouts into their channels, then release them: one funding and release per channel.
+
+    A released payout names its release as the channel's reference.
+    """
+    channels: dict[tuple[str, str], list[PlannedStatement]] = defaultdict(list)
     for statement in statements:
-        amount_minor = _the_payout(statement).amount_minor
-        channels[statement.shop.payment_method, statement.shop.currency].append(amount_minor)
+        channels[statement.shop.payment_method, statement.shop.currency].append(statement)
     # The statement that comes first gives its number to the funding and the release of its channel.
-    first = {(each.shop.payment_method, each.shop.currency): each.statement_id for each in reversed(statements)}
-    ids = list(first.values())
+    ids = [hosts[0].statement_id for hosts in channels.values()]
     with session.transaction(2 * len(channels)) as work:
-        for channel, amounts in channels.items():
-            total = to_decimal(sum(amounts), channel[1])
-            work.insert("funding", "(%s, %s, %s, %s, 'created')", [(first[channel], *channel, total)])
-            release = (first[channel], *channel, len(amounts), total)
-            work.insert("release_summary", "(%s, %s, %s, %s, %s, 'created')", [release])
+        for (method, currency), hosts in channels.items():
+            total = sum(_the_payout(each).amount_minor for each in hosts)
+            funded = to_decimal(total + sum(each.funding_off_minor for each in hosts), currency)
+            released = to_decimal(total + sum(each.release_off_minor for each in hosts), currency)
+            first = (hosts[0].statement_id, method, currency)
+            work.insert("funding", "(%s, %s, %s, %s, 'created')", [(*first, funded)])
+            work.insert("release_summary", "(%s, %s, %s, %s, %s, 'created')", [(*first, len(hosts), released)])
     yield
     with session.transaction(2 * len(channels)) as work:
         work.change(len(ids), "UPDATE public.funding SET status = 'funded' WHERE funding_id = ANY(%s)", (ids,))
         work.change(len(ids), "UPDATE public.release_summary SET status = 'funded' WHERE release_id = ANY(%s)", (ids,))
     yield
-    with session.transaction(len(channels)) as work:
+    with session.transaction(len(channels) + len(statements)) as work:
         work.change(
             len(ids), "UPDATE public.release_summary SET status = 'released' WHERE release_id = ANY(%s)", (ids,)
         )
+        for hosts in channels.values():
+            work.change(
+                len(hosts),
+                f"UPDATE public.payout SET channel_ref = %s, updated_at = {NOW} WHERE payout_id = ANY(%s)",
+                (f"R{hosts[0].statement_id}", [_the_payout(each).payout_id for each in hosts]),
+            )
+        work.plant(*(each.fault for each in statements if each.release_off_minor or each.funding_off_minor))
     yield
 
 
@@ -219,7 +229,7 @@ def _move_statements(work: Work, statements: Sequence[PlannedStatement], old: st
 
 
 def _move_payouts(work: Work, payouts: Sequence[PlannedPayout], old: str, new: str) -> None:
-    sent = "channel_ref = 'CH' || payout_id, " if new == "ongoing" else ""
+    sent = "channel_ref = coalesce(channel_ref, 'CH' || payout_id), " if new == "ongoing" else ""
     work.change(
         len(payouts),
         f"UPDATE public.payout SET status = %s, {sent}updated_at = {NOW} WHERE payout_id = ANY(%s) AND status = %s",

@@ -16,10 +16,10 @@ from typing import Any, Final
 import orjson
 import psutil
 
-from benchmarks import latency, rebuild, throughput
+from benchmarks import latency, rebuild, spec_cost, throughput
 
 HERE: Final = Path(__file__).parent
-PARTS: Final = ("throughput", "latency", "rebuild")
+PARTS: Final = ("throughput", "latency", "rebuild", "spec")
 
 TARGETS: Final[tuple[tuple[str, str, str, Callable[[float], bool] | None], ...]] = (
     (
@@ -37,6 +37,12 @@ TARGETS: Final[tuple[tuple[str, str, str, Callable[[float], bool] | None], ...]]
         "orders per second, rebuild of a partition from ClickHouse",
         "≥ 200,000",
         lambda v: v >= 200_000,
+    ),
+    (
+        "spec_cost_ratio",
+        "times the cost of hand-written rules, judging an order by the default spec",
+        "≤ 1.3",
+        lambda v: v <= 1.3,
     ),
     ("worker_rss_mib", "memory of one worker after all orders, MiB", "< 1,024", lambda v: v < 1_024),
 )
@@ -65,6 +71,8 @@ def main() -> None:
                 figures = throughput.run(directory, chosen.orders, chosen.rounds)
             elif part == "latency":
                 figures = latency.run(directory, chosen.latency_orders)
+            elif part == "spec":
+                figures = spec_cost.run()
             else:
                 figures = rebuild.run(directory, chosen.memory_orders)
             results.update(figures)

@@ -34,7 +34,7 @@ class Traffic(NamedTuple):
     last_commit_us: int
 
 
-class _Event(NamedTuple):
+class Event(NamedTuple):
     table: str
     key: dict[str, int]
     operation: str
@@ -50,7 +50,7 @@ def write_traffic(bootstrap: str, source: SourceSettings, orders: int, first_ord
     start = datetime.now(UTC) - timedelta(hours=1)
     start_us = int(start.timestamp()) * 1_000_000
     count = size = commit_us = 0
-    for event in _events(orders, first_order, start):
+    for event in events(orders, first_order, start):
         count += 1
         commit_us = start_us + count * 100
         value = orjson.dumps(
@@ -85,7 +85,7 @@ def _heartbeat(producer: DeliveryProducer, source: SourceSettings, commit_us: in
 _TABLES: Final = ("orders", "billing_item", "payout_item", "statement", "payout")
 
 
-def _events(orders: int, first_order: int, start: datetime) -> Iterator[_Event]:
+def events(orders: int, first_order: int, start: datetime) -> Iterator[Event]:
     """Legs of different orders interleaved; each statement once its orders are billed."""
     steps = (_created, _completed, _billed, _paid_out, _item_paid)
     for place in range(orders + (len(steps) - 1) * LEG_DISTANCE_ORDERS):
@@ -122,44 +122,44 @@ def _item(order: int, status: str, now: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _created(order: int, now: str) -> _Event:
-    return _Event("orders", {"order_id": order}, "c", None, _order(order, "paid", None, now))
+def _created(order: int, now: str) -> Event:
+    return Event("orders", {"order_id": order}, "c", None, _order(order, "paid", None, now))
 
 
-def _completed(order: int, now: str) -> _Event:
-    return _Event(
+def _completed(order: int, now: str) -> Event:
+    return Event(
         "orders", {"order_id": order}, "u", _order(order, "paid", None, now), _order(order, "completed", now, now)
     )
 
 
-def _billed(order: int, now: str) -> _Event:
-    return _Event("billing_item", {"order_id": order}, "c", None, _item(order, "statemented", now))
+def _billed(order: int, now: str) -> Event:
+    return Event("billing_item", {"order_id": order}, "c", None, _item(order, "statemented", now))
 
 
-def _item_paid(order: int, now: str) -> _Event:
+def _item_paid(order: int, now: str) -> Event:
     before = _item(order, "statemented", now)
-    return _Event("billing_item", {"order_id": order}, "u", before, {**before, "status": "paid"})
+    return Event("billing_item", {"order_id": order}, "u", before, {**before, "status": "paid"})
 
 
-def _paid_out(order: int, _now: str) -> _Event:
+def _paid_out(order: int, _now: str) -> Event:
     line: dict[str, object] = {
         "payout_item_id": order, "payout_id": _statement(order), "order_id": order,
         "billing_item_id": order, "amount": _money(_net_minor(order)), "currency": "USD",
     }  # fmt: skip
-    return _Event("payout_item", {"order_id": order}, "c", None, line)
+    return Event("payout_item", {"order_id": order}, "c", None, line)
 
 
 def _statement(order: int) -> int:
     return (order - 1) // ORDERS_PER_STATEMENT + 1
 
 
-def _settled(last_order: int, now: str) -> Iterator[_Event]:
+def _settled(last_order: int, now: str) -> Iterator[Event]:
     statement_id = _statement(last_order)
     own = range(last_order - ORDERS_PER_STATEMENT + 1, last_order + 1)
     amount = _money(sum(_net_minor(order) for order in own))
     shop_id = statement_id % SHOPS + 1
     key = {"statement_id": statement_id}
-    yield _Event(
+    yield Event(
         "statement", key, "c", None,
         {
             "statement_id": statement_id, "shop_id": shop_id, "cycle": "daily", "period_start": 20_000,
@@ -167,7 +167,7 @@ def _settled(last_order: int, now: str) -> Iterator[_Event]:
             "closed_at": "2199-01-01T00:00:00Z", "updated_at": now,
         },
     )  # fmt: skip
-    yield _Event(
+    yield Event(
         "payout", key, "c", None,
         {
             "payout_id": statement_id, "statement_id": statement_id, "shop_id": shop_id, "payment_method": "bank",

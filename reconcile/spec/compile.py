@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import orjson
-
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any, Final
+
+import orjson
 
 from reconcile.finding import Finding
 from reconcile.spec import runtime
@@ -23,7 +24,9 @@ from reconcile.spec.draft import GroupDraft, Lines, indented
 from reconcile.spec.kinds import history, rows, totals
 from reconcile.spec.kinds.common import RuleDraft
 from reconcile.spec.legs import DEFAULT_SPEC, Report, build_leg
+from reconcile.spec.lines import Place
 from reconcile.spec.model import Compiled, HeldAgainst, Leg, RuleEntry, SpecGroup
+from reconcile.spec.terms import Scope
 
 Kind = Callable[[RuleDraft, Any], None]
 _KINDS: Final[dict[str, Kind]] = {
@@ -40,18 +43,17 @@ _KINDS: Final[dict[str, Kind]] = {
 }
 _BUILTINS: Final[dict[str, object]] = {
     "__builtins__": {}, "abs": abs, "any": any, "bool": bool, "len": len, "max": max, "min": min, "reversed": reversed,
-    "set": set, "str": str, "sum": sum, "Decimal": runtime.Decimal, "Finding": Finding, "ArithmeticError": ArithmeticError,
+    "set": set, "str": str, "sum": sum, "Decimal": Decimal, "Finding": Finding, "ArithmeticError": ArithmeticError,
     **runtime.NAMES,
 }  # fmt: skip
 
 
 def compile_group(spec: DeclaredSpec, declared: DeclaredGroup, report: Report) -> SpecGroup | None:
     """The group, ready to judge; None where something is wrong with it, which is then reported."""
-    problems = 0
+    problems: list[Place] = []
 
-    def counting(place: tuple[str | int, ...], what: str, remedy: str) -> None:
-        nonlocal problems
-        problems += 1
+    def counting(place: Place, what: str, remedy: str) -> None:
+        problems.append(place)
         report(place, what, remedy)
 
     legs: dict[str, Leg] = {}
@@ -67,6 +69,7 @@ def compile_group(spec: DeclaredSpec, declared: DeclaredGroup, report: Report) -
     _check_parents(spec, declared, counting)
     if problems:
         return None
+    _check_amounts(declared, legs, counting)
     declared = declared.model_copy(update={"rules": [*declared.rules, *_implied(declared, legs)]})
     draft = GroupDraft(declared, legs, counting)
     _add_rules(spec, draft)
@@ -98,6 +101,15 @@ def _check_names(declared: DeclaredGroup, legs: dict[str, Leg], report: Report) 
             name = getattr(rule, column, "")
             if name and column == "after" and name not in taken:
                 report(("rule", number, column), f"rule {rule.name}: there is no leg or subset {name}", "name one")
+
+
+def _check_amounts(declared: DeclaredGroup, legs: dict[str, Leg], report: Report) -> None:
+    """A leg's amount is one of its own columns' alone, so that every row has one whatever else there is."""
+    for number, leg in enumerate(legs.values()):
+        if leg.amount:
+            own = GroupDraft(declared, {leg.name: leg}, report)
+            scope = Scope({leg.name: leg}, {}, {}).bound(leg.name, "row", leg)
+            own.amount(leg.amount, scope, ("leg", number, "amount"))
 
 
 def _check_parents(spec: DeclaredSpec, declared: DeclaredGroup, report: Report) -> None:

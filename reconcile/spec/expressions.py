@@ -71,7 +71,7 @@ class _Translator:
         return error_of(what, node, where=self.where, text=self.text, remedy=remedy)
 
     def constant(self, node: ast.Constant) -> Term:
-        value = node.value
+        value: object = node.value
         if value is None:
             return Term("None", "null", nullable=True)
         if isinstance(value, bool):
@@ -219,12 +219,11 @@ class _Translator:
 
     def rounded(self, node: ast.Call, term: Term) -> Term:
         digits, mode = node.args[1], node.args[2]
-        assert isinstance(digits, ast.Constant)
-        assert isinstance(mode, ast.Constant)
+        places, how = int(str(_value(digits))), _value(mode)
         if term.kind != "money":
-            text = f"round_number({term.text}, {int(digits.value)}, {mode.value!r})"
+            text = f"round_number({term.text}, {places}, {how!r})"
             return replace(joined(text, term.kind, [term]), is_whole=False)
-        text = f"round_amount({term.text}, {int(digits.value)}, {mode.value!r}, {self.a_currency(node, term)})"
+        text = f"round_amount({term.text}, {places}, {how!r}, {self.a_currency(node, term)})"
         # Rounded to more digits than the currency has, an amount may keep a fraction of its minor unit.
         return replace(joined(text, "money", [term]), is_whole=False)
 
@@ -298,6 +297,12 @@ class _Translator:
         if not amount.currencies and not amount.spreads:
             raise self.refused(node, "the currency of this amount is not known", "name a column of the kind money")
         return amount.currencies[0] if amount.currencies else f"first_of({amount.spreads[0]})"
+
+
+def _value(node: ast.expr) -> object:
+    assert isinstance(node, ast.Constant)
+    value: object = node.value
+    return value
 
 
 def _is_mode(node: ast.expr) -> bool:

@@ -24,11 +24,10 @@ _FIELD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 def build_leg(spec_name: str, group: DeclaredGroup, number: int, report: Report) -> Leg | None:
     """The leg, or None where something about it is wrong, which is then reported."""
     declared = group.legs[number]
-    problems = 0
+    problems: list[str] = []
 
     def wrong(key: str, what: str, remedy: str) -> None:
-        nonlocal problems
-        problems += 1
+        problems.append(key)
         report(("leg", number, key), what, remedy)
 
     columns = _columns(declared, wrong)
@@ -177,4 +176,4 @@ def _row_type(name: str, columns: list[Column]) -> type[Any]:
         column.name if _FIELD.fullmatch(column.name) and not iskeyword(column.name) else f"column_{number}"
         for number, column in enumerate(columns)
     ]
-    return namedtuple(f"{name}_row", fields)  # type: ignore[misc]  # noqa: PYI024  # its fields are known at start only
+    return namedtuple(f"{name}_row", fields)  # its fields are known at start only

@@ -21,9 +21,6 @@ class Tolerances(NamedTuple):
     limits_us: dict[tuple[str, str], int]
 
 
-AmountOf = Callable[[Any], tuple[str, int]]
-
-
 @dataclass(frozen=True, slots=True)
 class Leg:
     """The rows of one table in a group.
@@ -32,7 +29,7 @@ class Leg:
     `row_type` is a NamedTuple class whose fields stand in the order of the table's columns. `match` are the columns that
     form the match key. `entity_kind` is what findings call its rows, `mark_table` what marks call them, `evidence_table` the
     table that evidence names. `currency` is a column, or a currency code that all rows share, or "" for a leg without
-    amounts. `amount_of` gives (currency, amount in minor units) of a row; None for a leg without an amount of its own.
+    amounts. `amount` is an expression over the leg's own columns.
     """
 
     name: str
@@ -49,7 +46,6 @@ class Leg:
     status: str = ""
     business_time: str = ""
     parent: Mapping[str, str] = field(default_factory=dict)
-    amount_of: AmountOf | None = None
 
     @property
     def topic_columns(self) -> tuple[str, ...]:

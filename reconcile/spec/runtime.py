@@ -116,12 +116,12 @@ def first_of(currencies: Sequence[str]) -> str:
 
 
 def product(left: Any, right: Any) -> Decimal:
-    """left × right."""
+    """The product left × right."""
     return EXACT.multiply(Decimal(left), Decimal(right))
 
 
 def quotient(left: Any, right: Any) -> Decimal:
-    """left ÷ right. Errors: ArithmeticError for a division by zero."""
+    """The quotient left ÷ right. Errors: ArithmeticError for a division by zero."""
     return EXACT.divide(Decimal(left), Decimal(right))
 
 

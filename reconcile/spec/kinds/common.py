@@ -190,6 +190,8 @@ class RuleDraft:
         Args:
             evidence: texts of pieces of evidence, or of `*lists` of them.
             entity: the text of the entity's id; by default that of the row in hand, or of the group's key.
+            due: the text of the due time in µs.
+            direction: short or long for a side that is missing.
             amounts: the texts of (expected, actual, currency).
             detail: the text of the detail where it is not the rule's own.
         """
@@ -203,9 +205,9 @@ class RuleDraft:
             term = self._taken(self.draft.template(self.rule.detail, self.scope, self.place("detail")))
             detail = term.text if term else "''"
         places = ", ".join(evidence)
+        values = (repr(self.rule.name), repr(self.entity_kind), entity, due, repr(direction), *amounts, *parties)
         return [
-            f"found.append(Finding({self.rule.name!r}, {self.entity_kind!r}, {entity}, {due}, {direction!r}, "
-            f"{', '.join(amounts)}, {', '.join(parties)},",
+            f"found.append(Finding({', '.join(values)},",
             f"    {detail}, ({places}{',' if places else ''})))",
         ]
 

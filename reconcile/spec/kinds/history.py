@@ -29,7 +29,7 @@ def unchanged(at: RuleDraft, rule: UnchangedRule) -> None:
         _unchanged_after(at, rule, leg)
     else:
         for name in rule.fields_:
-            _unchanged_field(at, rule, leg, name)
+            _unchanged_field(at, leg, name)
 
 
 def _unchanged_after(at: RuleDraft, rule: UnchangedRule, leg: Leg) -> None:
@@ -57,7 +57,7 @@ def _unchanged_after(at: RuleDraft, rule: UnchangedRule, leg: Leg) -> None:
     )
 
 
-def _unchanged_field(at: RuleDraft, rule: UnchangedRule, leg: Leg, name: str) -> None:
+def _unchanged_field(at: RuleDraft, leg: Leg, name: str) -> None:
     """Edited while the condition held, and still another value than before the first such edit."""
     row, field = "edited.row", leg.field_of(name)
     column = leg.table.columns[leg.table.place(name)]

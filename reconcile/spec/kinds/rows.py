@@ -13,8 +13,8 @@ from reconcile.spec.declared import (
     PresenceRule,
     StuckRule,
     SumRule,
-    UniqueRule,
     UnchangedRule,
+    UniqueRule,
     duration_us,
 )
 from reconcile.spec.draft import Lines, indented, inside

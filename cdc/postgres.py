@@ -75,9 +75,7 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
-def _read(
-    settings: Settings, stop: threading.Event, counters: ReaderCounters, tables: Sequence[SourceTable]
-) -> None:
+def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, tables: Sequence[SourceTable]) -> None:
     """One session: ends when asked to stop, or with the error that ended it."""
     source, bootstrap = settings.source, settings.kafka.bootstrap
     counters.sessions += 1
@@ -91,11 +89,12 @@ def _read(
         publishing = Publishing(source, __version__, domain_bases(connection), producer, counters, tables)
         slot = find_slot(connection, source)
         mark = read_mark(bootstrap, source.name)
-        if slot is not None:
-            if slot.lost or not still_valid(mark, source, replication.system_id(), slot.confirmed_lsn):
-                _log.warning("slot_unusable", slot=source.slot, lost=slot.lost, snapshot_marked=mark is not None)
-                remove_slot(connection, source)
-                slot = None
+        if slot is not None and (
+            slot.lost or not still_valid(mark, source, replication.system_id(), slot.confirmed_lsn)
+        ):
+            _log.warning("slot_unusable", slot=source.slot, lost=slot.lost, snapshot_marked=mark is not None)
+            remove_slot(connection, source)
+            slot = None
         if slot is None or mark is None:
             complete = take_snapshot(connection, replication, publishing, _now_us, stop)
         else:

@@ -40,7 +40,6 @@ class GroupPartition(EntityPartition[GroupState]):
         meta: Meta,
         *,
         groups: Groups,
-        definitions: str,
         tolerances: Tolerances,
         output: Output,
         partition_count: int,
@@ -55,7 +54,6 @@ class GroupPartition(EntityPartition[GroupState]):
             cache_entities,
         )
         self._groups = groups
-        self._definitions = definitions
         self._tolerances = tolerances
         self._output = output
         self._partition_count = partition_count
@@ -121,7 +119,7 @@ class GroupPartition(EntityPartition[GroupState]):
 
     def _mark(self, markers: LegMarkers) -> None:
         """Take markers of the present definitions; what they said once stays true, so the highest counts."""
-        if markers.definitions == self._definitions:
+        if markers.definitions == self._groups.definitions:
             for partition, settled_us in markers.settled_us.items():
                 self._settled_us[partition] = max(settled_us, self._settled_us.get(partition, 0))
 

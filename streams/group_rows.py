@@ -21,11 +21,14 @@ def group_wide_row(
                 total = totals.setdefault((name, currency), [0, 0])
                 total[0] += 1
                 total[1] += amount_minor
+    # What is read must not depend on the order of arrival.
+    entries = sorted(totals.items())
     open_rules = sorted({case.finding.rule for case in state.cases.values() if case.is_open})
     return (
         state.group_id, partition, state.month_days, version, spec, group, list(match),
-        [leg for leg, _ in totals], [currency for _, currency in totals], [count for count, _ in totals.values()],
-        [scaled(amount, currency) if currency else 0 for (_, currency), (_, amount) in totals.items()],
+        [leg for (leg, _), _ in entries], [currency for (_, currency), _ in entries],
+        [count for _, (count, _) in entries],
+        [scaled(amount, currency) if currency else 0 for (_, currency), (_, amount) in entries],
         verdict_of(judged=state.judged, open_rules=open_rules, due_us=state.due_us), open_rules, state.due_us,
         state.books.newest_us, encoded.decode(),
     )  # fmt: skip

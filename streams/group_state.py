@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +11,7 @@ from reconcile.lifecycle import Case, CaseKey, decode_case, encode_case
 from reconcile.spec.amounts import ReadAmount, amount_reader
 from reconcile.spec.model import Leg, Spec, SpecGroup, Tolerances
 from streams.codec import dumps, loads
-from streams.group_messages import LegMessage, parts_of, shape_of
+from streams.group_messages import LegMessage, definitions_of, parts_of, shape_of
 from streams.merge import keep_mark
 from streams.order_state import decode_registers
 from trueup.model.registers import GroupBooks, Mark, Register
@@ -33,7 +33,10 @@ class CurrentGroup(NamedTuple):
 class Groups:
     """The groups of all specs that run beside the settlement's, by the name of spec and group."""
 
-    def __init__(self, specs: Iterable[Spec], tolerances: Tolerances) -> None:
+    def __init__(self, specs: Sequence[Spec], tolerances: Tolerances) -> None:
+        self.definitions = definitions_of(group for spec in specs for group in spec.groups)
+        """Names the legs of all groups, see `LegMarkers`."""
+
         self._current = {
             (spec.name, group.name): CurrentGroup(
                 group,

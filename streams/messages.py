@@ -54,6 +54,14 @@ class CaseStep(NamedTuple):
         return self.stamp or RuleStamp(SETTLEMENT, RULES_VERSION, CLASSES[self.case.finding.rule])
 
     @property
+    def identifier(self) -> str:
+        """The id of the discrepancy. In a user's spec the match key is part of it: a row may come to another group, and what
+        is wrong with it there is not what was wrong before.
+        """
+        rule, kind, identifier = self.case.key
+        return discrepancy_id(self.case.key if self.stamp is None else (rule, kind, f"{identifier}\x00{self.owner}"))
+
+    @property
     def order_id(self) -> Id:
         """The order that it belongs to, or ""."""
         return self.owner if self.is_order else ""
@@ -78,7 +86,7 @@ def discrepancy_message(step: CaseStep, version: PartialVersion, topics: TopicNa
     """(topic, key, value) of a discrepancy with its full state; amounts are decimal strings, times µs since the epoch."""
     case = step.case
     finding = case.finding
-    identifier = discrepancy_id(case.key)
+    identifier = step.identifier
     spec, rule_version, kind = step.judged_by
     latency = latency_us(case)
     value = {
@@ -157,7 +165,7 @@ def discrepancy_row(step: CaseStep, version: int, topics: TopicNames) -> tuple[o
     finding = case.finding
     latency = latency_us(case)
     return (
-        discrepancy_id(case.key), version, step.month_days, finding.rule, stamp.version, stamp.rule_class,
+        step.identifier, version, step.month_days, finding.rule, stamp.version, stamp.rule_class,
         finding.direction, case.status, finding.entity_kind, finding.entity_id, step.order_id, finding.statement_id,
         finding.shop_id, finding.currency, scaled_or_none(finding.expected_minor, finding.currency),
         scaled_or_none(finding.actual_minor, finding.currency), scaled_or_none(delta_minor(case), finding.currency),

@@ -9,7 +9,6 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from reconcile.lifecycle import discrepancy_id
 from streams.batch import Record
 from streams.messages import (
     QUARANTINE_TOPIC,
@@ -105,7 +104,7 @@ class Output:
         """All rows of the window, discrepancies under their partition's row version; the collection starts anew."""
         latest: dict[str, tuple[object, ...]] = {}
         for partition, step in self.steps:
-            identifier = discrepancy_id(step.case.key)
+            identifier = step.identifier
             version = versions[partition]
             latest[identifier] = discrepancy_row(step, version, self.topics)
             self.add_row("discrepancy_event", _event_row(identifier, step, version))

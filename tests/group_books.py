@@ -189,11 +189,10 @@ def group_bench(
 ) -> Bench[GroupPartition]:
     """A partition of stage *groups* on an empty or existing store."""
     groups = Groups(specs, TOLERANCES)
-    definitions = definitions_of(group for spec in specs for group in spec.groups)
 
     def make(store: PartitionStore, meta: Meta, output: Output) -> GroupPartition:
         return GroupPartition(
-            0, store, meta, groups=groups, definitions=definitions, tolerances=TOLERANCES, output=output,
+            0, store, meta, groups=groups, tolerances=TOLERANCES, output=output,
             partition_count=partition_count, cache_entities=cache_entities,
         )  # fmt: skip
 

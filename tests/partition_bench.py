@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import orjson
 
 from reconcile.finding import CLASSES
-from reconcile.lifecycle import Case, CaseKey, decode_case, discrepancy_id
+from reconcile.lifecycle import Case, CaseKey, decode_case
 from reconcile.settlement import settlement_rules, shipped_settlement
 from reconcile.spec.model import Tolerances
 from streams.aftermath import PublishedCase, Said, nothing_said
@@ -258,7 +258,7 @@ def said(sent: Iterable[Sent], marked_us: int) -> Said:
         elif CASE_HEADER in headers:
             _stage, _number, owner = orjson.loads(headers[OWNER_HEADER])
             case = decode_case(loads(headers[CASE_HEADER]))
-            result.cases[discrepancy_id(case.key)] = PublishedCase(owner, case)
+            result.cases[(message.key or b"").decode()] = PublishedCase(owner, case)
     return result._replace(marked_us=marked_us)
 
 

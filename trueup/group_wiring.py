@@ -69,7 +69,6 @@ class GroupOpener:
         self, settings: Settings, specs: UserSpecs, tolerances: Tolerances, output: Output, place: Place
     ) -> None:
         self._groups = Groups(specs.specs, tolerances)
-        self._definitions = definitions_of(specs.groups)
         self._tolerances = tolerances
         self._output = output
         self._partition_count = settings.kafka.partitions
@@ -83,9 +82,8 @@ class GroupOpener:
         """The partition, ready to process from its own offsets."""
         opened = self._recovery.open(number, committed)
         partition = GroupPartition(
-            number, opened.store, opened.meta, groups=self._groups, definitions=self._definitions,
-            tolerances=self._tolerances, output=self._output, partition_count=self._partition_count,
-            cache_entities=self._cache_entities,
+            number, opened.store, opened.meta, groups=self._groups, tolerances=self._tolerances,
+            output=self._output, partition_count=self._partition_count, cache_entities=self._cache_entities,
         )  # fmt: skip
         partition.month_hints = opened.months
         return partition

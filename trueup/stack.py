@@ -54,7 +54,7 @@ class Stack:
         say: told, in words, what is being started.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whoever starts a stack names what differs from the defaults
         self,
         data_dir: Path,
         *,

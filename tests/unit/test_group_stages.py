@@ -205,3 +205,16 @@ def test_a_state_is_what_it_was_when_it_is_read_back(tmp_path: Path) -> None:
     assert decoded.books.legs == state.books.legs
     assert [mark.table for mark in decoded.books.marks] == ["entry"]
     bench.close()
+
+
+def test_a_row_that_is_as_wrong_under_another_key_is_another_discrepancy(tmp_path: Path) -> None:
+    source = UserSource().put("bank.bank_line").tick(10).put("bank.bank_line", reference="R2")
+    spec = ledger()
+    bench = group_bench(tmp_path / "g", spec)
+    reader = Reader(bench)
+    first, moved, left = legs_of(source.messages, spec)
+    reader.read([first, marker(START_US + 6 * SECOND_US, spec)])
+    reader.read([moved, left, marker(LATER_US, spec)])
+    told = {message["discrepancy_id"]: message["status"] for message in discrepancies(bench)}
+    assert sorted(told.values()) == ["auto-resolved", "open"]
+    bench.close()

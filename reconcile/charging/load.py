@@ -156,19 +156,10 @@ class _Reading:
                 self.report(where, f"{name} is defined twice for the rule {declared.name}", "rename one of them")
             formulas[name], places[name] = text, where
         when = self._condition(declared.when, formulas, places, place)
-        compiled = self._compiled(formulas, places, [fee.name for fee in declared.fees])
+        compiled = self._compiled(formulas, places, {fee.name: "number" for fee in declared.fees})
         if compiled is None or (when is None and declared.when is not None):
             return None
-        self._need_numbers(compiled, declared.fees, place)
         return Rule(declared.name, declared.priority, when, compiled, tuple(_terms(fee) for fee in declared.fees))
-
-    def _need_numbers(self, compiled: CompiledFormula, fees: Iterable[DeclaredFee], place: Place) -> None:
-        kinds = {formula.name: formula.kind for formula in compiled.program.formulas}
-        for at, fee in enumerate(fees):
-            if kinds[fee.name] != "number":
-                self.report(
-                    (*place, "fee", at, "formula"), f"the fee {fee.name} is a {kinds[fee.name]}", "write an amount"
-                )
 
     def _condition(
         self, text: str | None, formulas: Mapping[str, str], places: Mapping[str, Place], place: Place
@@ -180,14 +171,10 @@ class _Reading:
             self.report(places[_CONDITION], f"{_CONDITION} is no name for a formula", "rename it")
             return None
         where = (*place, _CONDITION)
-        compiled = self._compiled({**formulas, _CONDITION: text}, {**places, _CONDITION: where}, [_CONDITION])
-        if compiled is not None and compiled.program.formulas[-1].kind != "flag":
-            self.report(where, "the condition is neither true nor false", "write a comparison such as `km > 10`")
-            return None
-        return compiled
+        return self._compiled({**formulas, _CONDITION: text}, {**places, _CONDITION: where}, {_CONDITION: "flag"})
 
     def _compiled(
-        self, formulas: Mapping[str, str], places: Mapping[str, Place], results: list[str]
+        self, formulas: Mapping[str, str], places: Mapping[str, Place], results: Mapping[str, Kind | None]
     ) -> CompiledFormula | None:
         try:
             return compile_formula(formulas, names=self.kinds, results=results)

@@ -6,7 +6,7 @@ row), so its time is bounded by its size, which `parse` and `read_program` bound
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import getcontext, setcontext
 
@@ -63,7 +63,7 @@ def compile_formula(
     *,
     names: Mapping[str, Kind],
     where: str = "",
-    results: Iterable[str] | None = None,
+    results: Mapping[str, Kind | None] | None = None,
 ) -> CompiledFormula:
     """Compile a formula, or named formulas that use each other.
 
@@ -71,12 +71,12 @@ def compile_formula(
         formulas: the text of one formula, or name → text.
         names: the names that are given from outside, with the kinds of their values.
         where: what the formulas belong to, for errors.
-        results: the formulas that are asked for; without it, the last one.
+        results: the formulas that are asked for, with the kind that each must have (None: any); without it, the last one.
 
     Errors: FormulaError with the place of what is wrong.
     """
     named = {"result": formulas} if isinstance(formulas, str) else formulas
-    asked = tuple(results) if results is not None else tuple(named)[-1:]
+    asked = results if results is not None else dict.fromkeys(tuple(named)[-1:])
     program = read_program(named, names=names, where=where, results=asked)
     order = [formula.name for formula in program.formulas]
     return CompiledFormula(program, function_of(program), order.index(program.results[0]))

@@ -54,7 +54,7 @@ class Program:
 
 
 def read_program(
-    formulas: Mapping[str, str], *, names: Mapping[str, Kind], where: str, results: Iterable[str]
+    formulas: Mapping[str, str], *, names: Mapping[str, Kind], where: str, results: Mapping[str, Kind | None]
 ) -> Program:
     """Read formulas that may use `names` and each other.
 
@@ -62,7 +62,8 @@ def read_program(
         formulas: name → text.
         names: names from outside, such as factors, with the kinds of their values.
         where: what the formulas belong to, for errors.
-        results: the formulas that are asked for; others are read and checked, but computed only if these use them.
+        results: the formulas that are asked for, with the kind that each must have (None: any); others are read and
+            checked, but computed only if these use them.
 
     Errors: FormulaError for a formula that cannot be read, an unknown name, a cycle, kinds that do not fit; the errors of
     further formulas are in its `others`.
@@ -93,6 +94,7 @@ def read_program(
         if uses[name] <= kinds.keys():
             with errors.of(name):
                 kinds[name] = kind_of(read[name].tree, kinds, read[name].error)
+                _check_kind(read[name], kinds[name], results.get(name))
     errors.raise_all()
     asked = tuple(results)
     needed = _reachable(asked, uses)
@@ -141,6 +143,11 @@ def _check_name(name: str, where: str, *, is_taken: bool) -> None:
         raise FormulaError(f"{name!r} is no name for a formula", where=where, remedy=remedy)
     if is_taken:
         raise FormulaError(f"{name} is both a formula and a given name", where=where, remedy=remedy)
+
+
+def _check_kind(formula: NamedFormula, found: Kind, wanted: Kind | None) -> None:
+    if wanted is not None and found != wanted:
+        raise formula.error(formula.tree, f"{formula.name} must be a {wanted}, this is a {found}", f"write a {wanted}")
 
 
 def _names_used(formula: NamedFormula, known: Iterable[str]) -> Iterator[str]:

@@ -77,7 +77,9 @@ def test_a_tier_computes_only_the_value_that_it_takes() -> None:
 
 def test_named_formulas_use_each_other_in_any_order() -> None:
     compiled = compile_formula(
-        {"total": "base * rate", "unused": "1 / 0", "rate": "0.5", "base": "x + y"}, names=KINDS, results=["total"]
+        {"total": "base * rate", "unused": "1 / 0", "rate": "0.5", "base": "x + y"},
+        names=KINDS,
+        results={"total": "number"},
     )
     assert compiled.evaluate_all(VALUES) == {"rate": Decimal("0.5"), "base": 14, "total": 7}
     assert compiled.program.inputs == {"x": "number", "y": "number"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -225,7 +226,7 @@ WHOLE = chain_of(6)
 @given(st.integers(0, len(WHOLE) - 1), st.sampled_from(Entry._fields))
 def test_any_single_changed_row_is_found(place: int, field: str) -> None:
     held = getattr(WHOLE[place], field)
-    other: object = held + 1 if isinstance(held, int) else held + (b"!" if isinstance(held, bytes) else "!")
+    other: Any = held + 1 if isinstance(held, int) else held + (b"!" if isinstance(held, bytes) else "!")
     changed = [*WHOLE[:place], WHOLE[place]._replace(**{field: other}), *WHOLE[place + 1 :]]
     found = verify_chain(changed)
     assert found is not None

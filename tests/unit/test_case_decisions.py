@@ -146,9 +146,9 @@ def test_settings_that_leave_something_open_are_refused(given: dict[str, Any]) -
 
 
 def test_a_chain_that_ends_too_early_is_broken() -> None:
-    chain = Chain(COMMANDS_TOPIC, 3)
-    chain.must_reach(0)
-    assert chain.broken is None
-    chain.must_reach(1)
-    assert chain.broken is not None
-    assert (chain.broken.partition, chain.broken.kafka_offset) == (3, 0)
+    whole, short = Chain(COMMANDS_TOPIC, 3), Chain(COMMANDS_TOPIC, 3)
+    whole.must_reach(0)
+    short.must_reach(1)
+    assert whole.broken is None
+    assert short.broken is not None
+    assert (short.broken.partition, short.broken.kafka_offset) == (3, 0)

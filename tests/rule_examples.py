@@ -56,7 +56,7 @@ def rule_examples() -> dict[str, RuleExample]:
         "funding-short": RuleExample(
             SourceLog().put("funding", amount="100.00").put("release_summary", amount="108.00")
         ),
-        "release-mismatch": RuleExample(SourceLog().put("release_summary", amount="90.00").put("payout", amount="100.00")),
+        "release-mismatch": RuleExample(SourceLog().put("release_summary", amount="90.00").put("payout", amount="100.00", channel_ref="R1")),
         "currency-mismatch": RuleExample(billed(currency="EUR").put("payout_item"), (1, 1)),
         "party-mismatch": RuleExample(billed(shop_id=8)),
         "status-mismatch": RuleExample(

@@ -20,6 +20,7 @@ CAUSES: Final[dict[str, str]] = {
     "tax-left-out": "the difference is the order's tax",
     "fee-and-tax-left-out": "the difference is fee and tax of the order together",
     "items-left-out": "the total leaves out rows that are there",
+    "stray-lines": "the difference is payout lines that name no billing item",
     "sign-flipped": "the same amount with the opposite sign",
     "currency-exponent": "a power of ten off, as between currencies of different minor units or between scales",
     "currency-relabelled": "the same number under another currency's code",
@@ -61,9 +62,9 @@ def span(duration_us: int) -> str:
     return f"{seconds} s"
 
 
-def late(what: str, first_us: int, due_us: int) -> Cause:
-    """The row came after all."""
-    return Cause("late", f"{what} came at {at(first_us)}, {span(first_us - due_us)} after it was due")
+def late(what: str, first_us: int, due_us: int, deadline: str = "it was due") -> Cause:
+    """The row came after all; `deadline` says what it was too late for."""
+    return Cause("late", f"{what} came at {at(first_us)}, {span(first_us - due_us)} after {deadline}")
 
 
 def deleted(what: str, register: Any) -> Cause:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 
 from reconcile.causes.amounts import Parts, cause_of_difference
-from reconcile.causes.cause import Cause
+from reconcile.causes.cause import Cause, money
 from reconcile.causes.orders import arrival_in_order, cause_in_order, order_facts
 from reconcile.causes.sellers import cause_of_violation
 from reconcile.causes.statements import arrival_in_statement, cause_in_statement
@@ -64,6 +64,10 @@ def _arrival(finding: Finding, facts: Facts) -> Cause | None:
 
 
 def _by_amounts(finding: Finding) -> Cause | None:
-    if not finding.expected_minor or finding.actual_minor is None or finding.direction:
+    expected_minor, actual_minor, currency = finding.expected_minor, finding.actual_minor, finding.currency
+    if not expected_minor or actual_minor is None or finding.direction:
         return None
-    return cause_of_difference(finding.expected_minor, finding.actual_minor, finding.currency, Parts())
+    difference = money(actual_minor - expected_minor, currency)
+    return cause_of_difference(expected_minor, actual_minor, currency, Parts()) or Cause(
+        "unknown", f"the difference of {difference} is no sign, power of ten, fee, tax or rounding"
+    )

@@ -66,7 +66,17 @@ def arrival_in_order(finding: Finding, facts: OrderFacts) -> Cause | None:
     first = min(legs, key=lambda leg: leg.first_us, default=None)
     if first is None or first.first_us <= finding.due_us:
         return None
-    return late(f"row {first.primary_key}", first.first_us, finding.due_us)
+    return late(f"{_MISSED[finding.rule]} {first.primary_key}", first.first_us, finding.due_us)
+
+
+_MISSED: Final = {
+    "missing-billing": "sale item",
+    "orphan-billing": "order",
+    "missing-payout": "payout line",
+    "orphan-payout": "billing item",
+    "status-mismatch": "item",
+}
+"""What the rules miss."""
 
 
 def _missed(finding: Finding, facts: OrderFacts) -> list[Leg]:
@@ -144,10 +154,10 @@ def _refund_missing(_: Finding, facts: OrderFacts) -> Cause | None:
     if facts.register is None:
         return None
     refunded_us = facts.register.commit_us
-    later = [("row", leg) for leg in (*facts.items, *facts.lines) if leg.commit_us > refunded_us]
+    later = [("row", leg) for leg in (*facts.items, *facts.lines) if leg.first_us > refunded_us]
     return deletion("item", facts.books.items, lambda held: held.row is not None and held.row.kind in _REFUNDING) or (
         _follows(later, "and it is newer than the refund")
-        or Cause("late", f"nothing of the order has come since {at(refunded_us)}: on its way, or never refunded")
+        or Cause("late", f"no row of the order was made since {at(refunded_us)}: on its way, or never refunded")
     )
 
 
@@ -260,7 +270,7 @@ def _duplicate(finding: Finding, facts: OrderFacts) -> Cause | None:
         return Cause("unknown", f"another amount than the first: {money(*amounts[0])} after {money(*amounts[1])}")
     moments = [getattr(held.row, "created_us", held.first_us) for held in (again, first)]
     apart_us = abs(moments[0] - moments[1])
-    shown = f"{money(*amounts[0])} again {span(apart_us)} after {first.primary_key}"
+    shown = f"{money(*amounts[0])} again {span(apart_us)} after {finding.entity_kind} {first.primary_key}"
     return Cause("duplicate-delivery" if apart_us <= DELIVERY_WINDOW_US else "run-twice", shown)
 
 

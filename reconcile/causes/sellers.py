@@ -42,5 +42,5 @@ def cause_of_violation(finding: Finding, books: StatementBooks, references: Refe
     elif allowing:
         detail = f"its version of {at(allowing[0].commit_us)} does, which was not in force yet"
     else:
-        return None
+        return Cause("unknown", f"no other known version of rule {terms.rule.primary_key} allows it")
     return Cause("wrong-rule-version", f"rule {terms.rule.primary_key} as it stood does not allow it: {detail}")

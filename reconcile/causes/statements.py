@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from reconcile.causes.amounts import Parts, cause_of_difference
@@ -10,7 +10,7 @@ from reconcile.causes.cause import Cause, at, late, money, span
 from reconcile.causes.history import cause_of_step, deletion, live
 from reconcile.causes.orders import cause_of_shared_id
 from reconcile.finding import Finding
-from trueup.model.registers import LatestItem, Register, StatementBooks
+from trueup.model.registers import LatestItem, LineTotal, Partial, Register, StatementBooks
 from trueup.model.tables import Statement
 
 
@@ -82,24 +82,53 @@ def _named(items: list[LatestItem]) -> str:
 
 
 def _payout_total(finding: Finding, books: StatementBooks) -> Cause | None:
-    if finding.expected_minor is None or finding.actual_minor is None:
+    expected_minor, actual_minor, currency = finding.expected_minor, finding.actual_minor, finding.currency
+    if expected_minor is None or actual_minor is None:
         return None
-    rows = sum(
-        total.count
-        for partial in (*books.partials.values(), *books.strays.values())
-        for (payout_id, currency), total in partial.lines.items()
-        if (payout_id, currency) == (finding.entity_id, finding.currency)
-    )
-    found = cause_of_difference(
-        finding.expected_minor, finding.actual_minor, finding.currency, Parts(rows=max(1, rows))
-    )
+    delta_minor = actual_minor - expected_minor
+    stray = _lines(books.strays.values(), finding)
+    if stray.count and stray.amount_minor == delta_minor:
+        return Cause("stray-lines", f"{stray.count} of its lines, {money(delta_minor, currency)}, name no billing item")
     register = _statement(books)
-    if found or register is None or register.row is None:
-        return found
-    if (register.row.amount_minor, register.row.currency) == (finding.actual_minor, finding.currency):
-        missing = money(finding.actual_minor - finding.expected_minor, finding.currency)
-        return Cause("items-left-out", f"the payout is its statement's amount, its lines are {missing} short of it")
-    return None
+    statement = register.row if register is not None else None
+    if statement is not None and (statement.amount_minor, statement.currency) == (actual_minor, currency):
+        return _lines_missing(expected_minor, actual_minor, currency, books, finding)
+    if statement is not None and _running_minor(books, currency) == actual_minor:
+        rows = Parts(rows=max(1, _items(books)))
+        drift = cause_of_difference(actual_minor, statement.amount_minor, currency, rows)
+        name, why = drift or ("unknown", f"by {money(statement.amount_minor - actual_minor, currency)}")
+        return Cause(name, f"the items add up to the payout, its statement is off: {why}")
+    return cause_of_difference(expected_minor, actual_minor, currency, _parts(books, finding))
+
+
+def _lines_missing(
+    expected_minor: int, actual_minor: int, currency: str, books: StatementBooks, finding: Finding
+) -> Cause:
+    """The payout is what its statement says, so it is the lines that differ."""
+    found = cause_of_difference(expected_minor, actual_minor, currency, _parts(books, finding))
+    short = f"the payout is its statement's amount, its lines are {money(actual_minor - expected_minor, currency)} short of it"
+    return found or Cause("items-left-out", short)
+
+
+def _parts(books: StatementBooks, finding: Finding) -> Parts:
+    lines = _lines((*books.partials.values(), *books.strays.values()), finding)
+    return Parts(rows=max(1, lines.count))
+
+
+def _lines(partials: Iterable[Partial], finding: Finding) -> LineTotal:
+    """Lines of the finding's payout in its currency."""
+    key = (finding.entity_id, finding.currency)
+    held = [total for partial in partials for place, total in partial.lines.items() if place == key]
+    return LineTotal(sum(total.count for total in held), sum(total.amount_minor for total in held))
+
+
+def _running_minor(books: StatementBooks, currency: str) -> int:
+    return sum(
+        total.amount_minor
+        for partial in books.partials.values()
+        for (held, _), total in partial.items.items()
+        if held == currency
+    )
 
 
 def _late_item(finding: Finding, books: StatementBooks) -> Cause | None:
@@ -109,7 +138,8 @@ def _late_item(finding: Finding, books: StatementBooks) -> Cause | None:
     for partial in books.partials.values():
         for item in partial.latest:
             if item.billing_item_id == finding.entity_id:
-                return late(f"item {item.billing_item_id}", item.created_us, register.row.closed_us)
+                what = f"item {item.billing_item_id}"
+                return late(what, item.created_us, register.row.closed_us, "its statement had closed")
     return None
 
 

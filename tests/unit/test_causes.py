@@ -322,6 +322,37 @@ def test_wrong_payout_total(tmp_path: Path) -> None:
     assert of_statement(log, one, tmp_path / "rounding")["wrong-payout-total", 1][0] == "rounding-unit"
 
 
+def test_a_payout_that_is_right_under_a_statement_that_is_not(tmp_path: Path) -> None:
+    one = partial(("USD", "statemented", 1, 800), lines=((1, "USD", 1, 800),))
+    log = SourceLog().put("statement", amount="800.00").put("payout")
+    name, detail = of_statement(log, one, tmp_path / "scale")["wrong-payout-total", 1]
+    assert (name, detail[:60]) == (
+        "currency-exponent",
+        "the items add up to the payout, its statement is off: 800.00 USD"[:60],
+    )
+    log = SourceLog().put("statement", amount="5.00").put("payout")
+    name, detail = of_statement(log, one, tmp_path / "plain")["wrong-payout-total", 1]
+    assert (name, detail[-12:]) == ("unknown", "by -3.00 USD")
+
+
+def test_a_payout_with_lines_for_nothing(tmp_path: Path) -> None:
+    one = partial(("USD", "statemented", 1, 800), lines=((1, "USD", 1, 800),))
+    stray = partial(lines=((1, "USD", 1, 1200),))
+    messages = messages_of(SourceLog().put("statement").put("payout", amount="20.00").events)
+    messages.append(("trueup.statement-partials", encode_partial_message(1, None, 0, one)[1]))
+    messages.append(("trueup.statement-partials", encode_partial_message(None, 1, 1, stray)[1]))
+    bench = statement_bench(tmp_path, partition_count=PARTIAL_PARTITIONS)
+    try:
+        bench.partition.process(records_of(messages))
+        finish(bench)
+        assert causes_of(bench)["wrong-payout-total", 1] == (
+            "stray-lines",
+            "1 of its lines, 12.00 USD, name no billing item",
+        )
+    finally:
+        bench.close()
+
+
 def test_orphan_statement(tmp_path: Path) -> None:
     one = partial(("USD", "statemented", 1, 800), latest=(latest(1, 800),), lines=((1, "USD", 1, 800),))
     assert of_statement(SourceLog(), one, tmp_path / "alone")["orphan-statement", 1][0] == "late"
@@ -334,7 +365,7 @@ def test_late_item(tmp_path: Path) -> None:
     log = SourceLog().put("statement", status="closed", closed_at=START_US)
     late = partial(("USD", "statemented", 1, 800), latest=(latest(1, 800, START_US + 90 * SECOND_US),))
     name, detail = of_statement(log, late, tmp_path)["late-item", 1]
-    assert (name, "90 s after it was due" in detail) == ("late", True)
+    assert (name, "90 s after its statement had closed" in detail) == ("late", True)
 
 
 def test_a_paid_payout_whose_items_wait(tmp_path: Path) -> None:
@@ -394,7 +425,7 @@ def test_what_resolves_by_itself_was_late(tmp_path: Path) -> None:
         assert before["missing-billing", 1][0] == "late"
         assert causes_of(bench)["missing-billing", 1] == (
             "late",
-            f"row 1 came at {at(START_US + 20 * SECOND_US)}, 15 s after it was due",
+            f"sale item 1 came at {at(START_US + 20 * SECOND_US)}, 15 s after it was due",
         )
         states = [decode_order_state(state.encode()) for state in bench.states().values()]
         assert [case.cause for state in states for case in state.cases.values()] == ["late"]

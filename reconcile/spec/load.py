@@ -18,14 +18,21 @@ from reconcile.spec.lines import Place, line_of, lines_of
 from reconcile.spec.model import Spec, SpecGroup
 
 _AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
+_SCENARIO: Final = re.compile(r"^\[\[scenario\]\]", re.MULTILINE)
 _SHIPPED: Final = "reconcile.specs"
 
 
 def shipped_specs() -> list[str]:
-    """Names of the specs that come with trueup."""
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in files(_SHIPPED).iterdir() if entry.name.endswith(".toml")
-    )
+    """Names of the specs of rules that come with trueup; charging specs, which lie beside them, are not among them."""
+    found = {
+        entry.name.removesuffix(".toml"): entry for entry in files(_SHIPPED).iterdir() if entry.name.endswith(".toml")
+    }
+    return sorted(name for name, entry in found.items() if not is_charging(entry.read_text(encoding="utf-8")))
+
+
+def is_charging(text: str) -> bool:
+    """Whether the text is a charging spec: those have scenarios where rules have groups."""
+    return _SCENARIO.search(text) is not None
 
 
 def load_spec(spec: str | Path) -> Spec:

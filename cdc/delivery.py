@@ -291,11 +291,7 @@ def _is_passing(error: BaseException) -> bool:
     reraise=True,
 )
 def _list_offsets(admin: AdminClient, counts: Mapping[str, int], spec: OffsetSpec) -> dict[str, list[int]]:
-    wanted = {
-        TopicPartition(topic, partition): spec
-        for topic, count in counts.items()
-        for partition in range(count)
-    }
+    wanted = {TopicPartition(topic, partition): spec for topic, count in counts.items() for partition in range(count)}
     found = {topic: [0] * count for topic, count in counts.items()}
     for place, future in admin.list_offsets(wanted).items():
         found[place.topic][place.partition] = future.result(ADMIN_TIMEOUT_SECONDS).offset

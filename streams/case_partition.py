@@ -112,7 +112,7 @@ def _decode(record: Record) -> Verdict | Command | InvalidRecord:
     try:
         if record.topic == COMMANDS_TOPIC:
             return decode_command(record.key, record.value)
-        return decode_verdict(record.key, record.value, record.offset)
+        return decode_verdict(record.topic.removeprefix(DISCREPANCY_PREFIX), record.key, record.value, record.offset)
     except InvalidRecord as error:
         return error
 

@@ -39,7 +39,8 @@ class Occurrence(NamedTuple):
     """One time that the discrepancy was raised.
 
     `raised_us` is the source commit (or the end of a grace) from which it could be known, `resolved_us` the source time at
-    which it was known to be over, None while it stands. `first_offset` is the place of the first message that told of it.
+    which it was known to be over, None while it stands. `first_offsets` is class → the place of the first message that told of
+    it; there are two classes only when a rule was moved to another one meanwhile.
     """
 
     number: int
@@ -50,7 +51,7 @@ class Occurrence(NamedTuple):
     currency: str
     raised_us: int
     resolved_us: int | None
-    first_offset: int
+    first_offsets: dict[str, int]
 
     @property
     def seen(self) -> Seen:
@@ -88,8 +89,8 @@ def no_verdicts() -> Verdicts:
     return Verdicts({}, None)
 
 
-def decode_verdict(key: bytes | None, value: bytes | None, offset: int) -> Verdict:
-    """The verdict in a message of a discrepancy topic. Errors: InvalidRecord, naming the field."""
+def decode_verdict(kind: str, key: bytes | None, value: bytes | None, offset: int) -> Verdict:
+    """The verdict in a message of the discrepancy topic of a class. Errors: InvalidRecord, naming the field."""
     fields = read_fields(value, "malformed-verdict")
     currency = fields.text("currency", 3, required=False)
     status = fields.choice("status", _STATUSES)
@@ -98,7 +99,7 @@ def decode_verdict(key: bytes | None, value: bytes | None, offset: int) -> Verdi
         (
             fields.text("rule", TEXT_CHARS_MAX),
             fields.whole("rule_version", 0, COUNT_MAX),
-            fields.choice("class", CLASSES),
+            fields.choice("class", {kind}),
             *(fields.text(name, TEXT_CHARS_MAX, required=False) for name in texts),
             fields.time_us("detected_us"),
         )
@@ -112,7 +113,7 @@ def decode_verdict(key: bytes | None, value: bytes | None, offset: int) -> Verdi
         currency,
         fields.time_us("source_commit_us"),
         fields.time_us("watermark_us") if status == "auto-resolved" else None,
-        offset,
+        {kind: offset},
     )
     discrepancy_id = fields.text("discrepancy_id", 32)
     check_key(key, discrepancy_id)
@@ -133,13 +134,14 @@ def merge_verdict(verdicts: Verdicts, verdict: Verdict) -> Verdicts:
 def step_of(verdicts: Verdicts, verdict: Verdict) -> str:
     """What a merged verdict was: raised, regressed, resolved, or changed when its occurrence had been told before.
 
-    It depends on the log alone: a replay finds the same, however much newer the verdicts are by then.
+    It depends on the log of its class alone: a replay finds the same, however much newer the verdicts are by then.
     """
     came = verdict.occurrence
     if not came.is_open:
         return "resolved"
     held = verdicts.occurrences.get(came.number, came)
-    if held.first_offset < came.first_offset:
+    kind = verdict.subject.kind
+    if held.first_offsets[kind] < came.first_offsets[kind]:
         return "changed"
     return "raised" if came.status == "open" else "regressed"
 
@@ -150,7 +152,10 @@ def _joined(one: Occurrence, other: Occurrence) -> Occurrence:
     return newer._replace(
         raised_us=min(one.raised_us, other.raised_us),
         resolved_us=min(resolutions) if resolutions else None,
-        first_offset=min(one.first_offset, other.first_offset),
+        first_offsets={
+            kind: min(held.first_offsets[kind] for held in (one, other) if kind in held.first_offsets)
+            for kind in sorted({*one.first_offsets, *other.first_offsets})
+        },
     )
 
 

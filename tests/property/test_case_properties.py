@@ -61,8 +61,11 @@ def logs(draw: st.DrawFn) -> CaseLog:
         elif sort <= 4:
             occurrence, version = draw(st.integers(1, 3)), draw(st.integers(0, 4))
             status = draw(st.sampled_from(("open" if occurrence == 1 else "regressed", "auto-resolved")))
+            # A rule may be moved to another class.
+            kind = draw(st.sampled_from(("wrong-amount", "wrong-amount", "mismatch")))
             log.verdict(
-                draw(st.sampled_from((CASE, OTHER))), occurrences=occurrence, status=status,
+                draw(st.sampled_from((CASE, OTHER))), "discrepancy." + kind,
+                **{"class": kind}, occurrences=occurrence, status=status,
                 version=[START_US + version, draw(st.integers(0, 1))], watermark_us=START_US + version,
                 source_commit_us=START_US + 10 * occurrence, actual=draw(st.sampled_from(("8.50", "9.00"))),
             )  # fmt: skip
@@ -143,6 +146,7 @@ def test_a_state_survives_its_encoding(log: CaseLog) -> None:
 def test_verdicts_are_joined_in_any_order(order: list[int]) -> None:
     told = [
         decode_verdict(
+            "wrong-amount",
             CASE.encode(),
             verdict_value(
                 occurrences=1 + number // 4, version=[START_US + number % 3, 1], watermark_us=START_US + number,
@@ -210,7 +214,7 @@ def test_hostile_bytes_are_refused_and_nothing_else_happens(value: bytes) -> Non
     with pytest.raises(InvalidRecord):
         decode_command(b"k", value)
     with pytest.raises(InvalidRecord):
-        decode_verdict(b"k", value, 0)
+        decode_verdict("mismatch", b"k", value, 0)
 
 
 def chain_of(number: int) -> list[Entry]:

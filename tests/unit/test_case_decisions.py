@@ -21,7 +21,7 @@ from trueup.wiring import policy_of
 
 
 def judged(**fields: Any) -> Verdicts:
-    return merge_verdict(no_verdicts(), decode_verdict(CASE.encode(), verdict_value(**fields), 0))
+    return merge_verdict(no_verdicts(), decode_verdict("wrong-amount", CASE.encode(), verdict_value(**fields), 0))
 
 
 def decided(*commands: Command) -> Human:

@@ -11,17 +11,19 @@ import pytest
 from rocksdict import AccessType, Options, Rdict
 
 from clickhouse.client import connect
+from clickhouse.release_table import RELEASE_WIDE
 from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
 from streams.codec import loads
 from streams.recovery import Recovery
+from streams.release_messages import decode_share
 from streams.statement_state import decode_partial
-from streams.store import PARTIAL, PAYOUT_OWNER, STRAY, Meta, PartitionStore
+from streams.store import PARTIAL, PAYOUT_OWNER, SHARE, STRAY, Meta, PartitionStore
 from tests.e2e.books import assert_books_agree
 from tests.e2e.rig import Rig, new_seed, running_rig
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-STAGES = {"orders": ORDER_WIDE, "statements": STATEMENT_WIDE}
+STAGES = {"orders": ORDER_WIDE, "statements": STATEMENT_WIDE, "releases": RELEASE_WIDE}
 META = b"m"
 
 
@@ -46,6 +48,8 @@ def read_store(path: Path) -> Content:
     for key, value in list(entries.items()):
         if key[:1] == PARTIAL:
             entries[key] = total_of(loads(value))
+        elif key[:1] == SHARE:
+            entries[key] = decode_share(loads(value)).totals or NOTHING
         elif key[:1] == STRAY and PAYOUT_OWNER + key[1:] in entries:
             entries[key] = {partition: total_of(partial) for partition, partial in loads(value)}
         elif key[:1] == STRAY:

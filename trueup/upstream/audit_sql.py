@@ -187,6 +187,39 @@ STATEMENT_RULES: Final = (
     """,
 )
 
+CHARGE_RULES: Final = (
+    """
+    SELECT 'wrong-charge', 'order', c.order_id, c.charge, t.amount, c.currency
+    FROM (
+        SELECT r.order_id, r.currency,
+               round(
+                   (
+                       f.start_price + greatest(r.stops - f.start_stops, 0) * f.per_stop
+                       + greatest(r.km - f.start_km, 0) * f.per_km + greatest(r.weight_t - f.start_weight_t, 0) * f.per_t
+                       + r.reverse_stops * f.per_reverse_stop
+                   ) * greatest(r.stops / 30, r.weight_t / 0.48, 1) * CASE WHEN r.is_repeat THEN 0.8 ELSE 1 END, 2
+               )
+               + CASE WHEN r.days > 30 THEN 1000 WHEN r.days > 25 THEN 700 WHEN r.days > 20 THEN 500 ELSE 0 END
+               - r.damage AS charge
+        FROM (
+            SELECT o.order_id, o.currency, o.factors ->> 'vehicle' AS vehicle, (o.factors ->> 'stops')::numeric AS stops,
+                   (o.factors ->> 'km')::numeric AS km, (o.factors ->> 'weight_t')::numeric AS weight_t,
+                   (o.factors ->> 'reverse_stops')::numeric AS reverse_stops,
+                   (o.factors ->> 'is_repeat')::boolean AS is_repeat,
+                   (o.factors ->> 'attendance_days')::numeric AS days, (o.factors ->> 'damage')::numeric AS damage
+            FROM public.orders o WHERE o.factors ->> 'service' = 'delivery'
+        ) r
+        JOIN (
+            VALUES ('van', 120, 15, 40, 0.3, 3.50, 1.20, 85, 2.25), ('truck', 260, 20, 60, 1.5, 5, 2.10, 60, 4)
+        ) f (
+            vehicle, start_price, start_stops, start_km, start_weight_t, per_stop, per_km, per_t, per_reverse_stop
+        ) ON f.vehicle = r.vehicle
+    ) c
+    JOIN billed t ON t.order_id = c.order_id
+    WHERE t.has_sale AND NOT t.mixed AND t.amount <> c.charge
+    """,
+)
+
 AGREEMENT_RULES: Final = (
     # No account or rule of the reference business changes once it is written: what is agreed now was agreed then.
     """
@@ -255,7 +288,7 @@ EXPECTED_FINDINGS: Final = (
     # One statement, so that all rules see one snapshot of the books.
     "WITH exponent AS (SELECT * FROM unnest(%(currencies)s::text[], %(factors)s::numeric[]) AS e (currency, factor)),"
     + COMMON
-    + "UNION ALL".join((*ORDER_RULES, *STATEMENT_RULES, *AGREEMENT_RULES, *ROW_RULES))
+    + "UNION ALL".join((*ORDER_RULES, *CHARGE_RULES, *STATEMENT_RULES, *AGREEMENT_RULES, *ROW_RULES))
 )
 
 TOTALS: Final = """

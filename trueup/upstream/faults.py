@@ -64,7 +64,7 @@ def plant_order_faults(books: Books, copies: int, rng: random.Random) -> None:
     """
     for place, (kind, plant) in enumerate(ORDER_FAULTS.items()):
         for copy in range(copies):
-            statement, order = take_plain_order(books, _round(books, place, copy, copies), rng)
+            statement, order = take_plain_order(books, place_round(books, place, copy, copies), rng)
             fault_id = f"run{books.run_no}-{kind}-{copy + 1}"
             order.fault = plant(books, statement, order, fault_id, rng.choice((1, -1, 5, 100, -100)))
 
@@ -77,14 +77,18 @@ def plant_statement_faults(books: Books, copies: int, rng: random.Random) -> Non
     """
     for place, (kind, plant) in enumerate(STATEMENT_FAULTS.items()):
         for copy in range(copies):
-            statement = _take_statement(books, _round(books, place, copy, copies), rng)
+            statement = _take_statement(books, place_round(books, place, copy, copies), rng)
             fault_id = f"run{books.run_no}-{kind}-{copy + 1}"
             statement.fails_once = False
             statement.fault = plant(books, statement, fault_id, rng.choice((1, -1, 7, 100, -100)))
 
 
-def take_plain_order(books: Books, round_no: int, rng: random.Random) -> tuple[PlannedStatement, PlannedOrder]:
+def take_plain_order(
+    books: Books, round_no: int, rng: random.Random, currency: str = ""
+) -> tuple[PlannedStatement, PlannedOrder]:
     """A plain order for a fault or trap, in `round_no` or the next one with room; unless unavoidable, alone in its statement.
+
+    Any currency will do where none is asked for.
 
     Raises:
         ConfigurationError: every order is taken.
@@ -94,6 +98,8 @@ def take_plain_order(books: Books, round_no: int, rng: random.Random) -> tuple[P
             statements = books.rounds[(round_no + turn) % len(books.rounds)]
             for statement in rng.sample(statements, len(statements)):
                 plain = [order for order in statement.orders if order.is_plain]
+                if currency not in {"", statement.shop.currency}:
+                    continue
                 if len(plain) >= HOST_ITEMS_MIN and not (alone and is_touched(statement)):
                     return statement, rng.choice(plain)
     raise _too_small()
@@ -123,7 +129,8 @@ def _too_small() -> ConfigurationError:
     )
 
 
-def _round(books: Books, place: int, copy: int, copies: int) -> int:
+def place_round(books: Books, place: int, copy: int, copies: int) -> int:
+    """The round for one of the copies of a fault, so that they are spread over the run."""
     return (place + copy * len(books.rounds) // copies) % len(books.rounds)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from trueup.model.money import to_decimal
 from trueup.upstream import faults
 from trueup.upstream.agreement_faults import OTHER_CYCLE
+from trueup.upstream.carrier import WRONG_CHARGE
 from trueup.upstream.plan import PlannedItem, PlannedOrder, PlannedStatement, Trap, WorkloadPlan
 from trueup.upstream.session import Session, Work
 
@@ -27,6 +28,7 @@ FAULTS_OF_BILLING: Final = frozenset(
         faults.OTHER_SELLER,
         faults.ORPHAN_BILLING,
         faults.LATE_ITEM,
+        WRONG_CHARGE,
     }
 )
 """Faults that the billing transaction of the order plants."""

@@ -30,6 +30,7 @@ class WorkloadPlan:
         rate_per_second: row changes committed per second at most; None for as fast as it goes.
         faults: plant every fault kind, `fault_copies` times each, and the traps beside them.
         traps: False leaves out the traps. They make the run last longer than 3 × `grace_seconds`.
+        charging: some orders are delivery runs, charged by the shipped spec `carrier`; with faults, some are charged wrongly.
         grace_seconds: how long a leg may be late; must be what the rules are set to.
         fault_copies: how often each kind of fault and trap is planted.
         connections: how many sessions write at the same time; each serves shops of its own.
@@ -43,6 +44,7 @@ class WorkloadPlan:
     rate_per_second: float | None = None
     faults: bool = False
     traps: bool = True
+    charging: bool = False
     grace_seconds: float = 300.0
     fault_copies: int = 3
     connections: int = 2
@@ -140,7 +142,10 @@ class PlannedLine(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class PlannedOrder:
-    """One order. `items` are billed together after completion; `fault` and `traps` say what goes wrong on the way."""
+    """One order. `items` are billed together after completion; `fault` and `traps` say what goes wrong on the way.
+
+    `is_run` tells a delivery run, whose amounts follow from its factors.
+    """
 
     order_id: int
     shop: Shop
@@ -153,6 +158,7 @@ class PlannedOrder:
     refund_status: str | None = None
     fault: Fault | None = None
     traps: tuple[Trap, ...] = ()
+    is_run: bool = False
 
     @property
     def net_minor(self) -> int:
@@ -164,6 +170,7 @@ class PlannedOrder:
         """Whether nothing special is planned for it, so that a fault can be."""
         return (
             not self.cancelled
+            and not self.is_run
             and self.refund_status is None
             and self.fault is None
             and not self.traps

@@ -17,6 +17,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812  # a clas
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.model.money import to_decimal
 from trueup.upstream.books import draw_books, plan_payouts
+from trueup.upstream.carrier import plan_runs, plant_wrong_charges
 from trueup.upstream.faults import plant_order_faults, plant_statement_faults
 from trueup.upstream.plan import ID_BLOCK, Books, Shop, WorkloadPlan
 from trueup.upstream.session import Pacer, Session, Tally, WorkloadProgress
@@ -94,8 +95,12 @@ def plan_run(plan: WorkloadPlan, run_no: int) -> Books:
     """
     books = draw_books(plan, run_no)
     rng = random.Random(f"{plan.seed} faults")
+    if plan.charging:
+        plan_runs(books, rng)
     if plan.faults:
         plant_order_faults(books, plan.fault_copies, rng)
+        if plan.charging:
+            plant_wrong_charges(books, plan.fault_copies, rng)
         if plan.traps:
             plant_traps(books, plan.fault_copies, rng)
     plan_payouts(books)

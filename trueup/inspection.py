@@ -31,7 +31,7 @@ FETCH_MESSAGES: Final = 5_000
 def stack_status(settings: Settings, runtime: RuntimeState, reader: Reader) -> dict[str, Any]:
     """Services, lag, watermark, counts by verdict, open discrepancies by rule."""
     counts = reader.counts()
-    marks = [row["watermark_at"] for row in reader.watermarks() if row["stage"] in {"orders", "statements"}]
+    marks = [row["watermark_at"] for row in reader.watermarks() if row["stage"] in {"orders", "statements", "releases"}]
     opened = Counter(row["rule"] for row in reader.open_discrepancies())
     return {
         "services": [asdict(service) for service in runtime.services],

@@ -106,7 +106,7 @@ def test_bad_messages_are_kept_counted_and_passed_over(tmp_path: Path) -> None:
 
 def wait_until_counted(rig: Rig, messages: int) -> None:
     def counted() -> bool:
-        stages = ("orders", "statements", "mirrors")
+        stages = ("orders", "statements", "releases", "mirrors")
         return sum(sum(rig.metric("trueup_quarantined_total", stage=stage)) for stage in stages) == messages
 
     rig.wait(f"{messages} bad messages are counted", counted, 60, "worker")

@@ -5,12 +5,12 @@ Time comes from the markers alone: every partition of stage *legs* tells how far
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from typing import Final
 
 import orjson
 
+from reconcile.causes.explain import with_causes
 from reconcile.lifecycle import Case, settle
 from reconcile.spec.model import Tolerances
 from streams.aftermath import Said
@@ -58,11 +58,15 @@ class GroupPartition(EntityPartition[GroupState]):
         self._output = output
         self._partition_count = partition_count
         self._settled_us: dict[int, int] = {}
-        self._unswept = self._states_to_sweep()
+        self._classes_said: dict[tuple[Id, str], str] = {}
+        self._is_swept = store.get_many([SWEPT])[0] == groups.fingerprint.encode()
+        self._swept_to = b""
 
     def adopt(self, said: Said) -> None:
         """Go on from what was published before this partition was opened; call it before any record is processed."""
         self.adopt_cases(said)
+        for published in said.cases.values():
+            self._classes_said[published.owner, published.case.finding.rule] = published.rule_class
 
     def process(self, records: Iterable[Record]) -> None:
         """Merge a batch of rows and markers; judge at once what is already settled."""
@@ -88,8 +92,8 @@ class GroupPartition(EntityPartition[GroupState]):
             due = self.take_due(settled_us)
             if due:
                 self._judge(due)
-        if self._unswept is not None and settled_us >= self.watermark_us > 0:
-            self._sweep(self._unswept)
+        if not self._is_swept and settled_us >= self.watermark_us > 0:
+            self._sweep()
 
     def _all_settled_us(self) -> int:
         """Up to when every row of every leg has arrived; 0 while a partition of stage *legs* has not told."""
@@ -152,10 +156,8 @@ class GroupPartition(EntityPartition[GroupState]):
             adopted = self.take_over(identifier, state)
             findings = current.group.judge(books, self._tolerances) if current is not None else []
             verdict = settle(state.cases, findings, books.newest_us, self.watermark_us, now_us)
-            changed = self._explained(state, current, verdict.changed)
-            if current is not None:
-                state.classes.update({case.finding.rule: current.classes[case.finding.rule]
-                                      for case in state.cases.values() if case.finding.rule in current.classes})  # fmt: skip
+            changed = self._explained(state, current, with_causes(verdict.changed, state.cases, None))
+            self._remember_classes(state, current)
             for case in with_adopted(changed, adopted, state.cases):
                 step = CaseStep(case, identifier, state.month_days or 0, False, _stamp(state, current, case))
                 self._output.case_changed(self.number, step, version)
@@ -163,6 +165,14 @@ class GroupPartition(EntityPartition[GroupState]):
             state.judged_by = current.fingerprint if current is not None else ""
             self.schedule(identifier, state, verdict.next_due_us)
             self.touch(identifier, state)
+
+    def _remember_classes(self, state: GroupState, current: CurrentGroup | None) -> None:
+        """Keep the class of every rule with a case, so that it can be told when the rule is gone."""
+        for rule, _kind, _identifier in state.cases:
+            if current is not None and rule in current.classes:
+                state.classes[rule] = current.classes[rule]
+            elif rule not in state.classes:
+                state.classes[rule] = self._classes_said[state.group_id, rule]
 
     def _explained(self, state: GroupState, current: CurrentGroup | None, changed: list[Case]) -> list[Case]:
         """The changed cases; what resolves though no row has changed says that it is the rule that did."""
@@ -178,21 +188,16 @@ class GroupPartition(EntityPartition[GroupState]):
             explained.append(case)
         return explained
 
-    def _states_to_sweep(self) -> Iterator[Id] | None:
-        """Ids of all states when the rules are not those that the last complete sweep was for; None when they are."""
-        if self.store.get_many([SWEPT])[0] == self._groups.fingerprint.encode():
-            return None
-        return (orjson.loads(key[len(ENTITY) :]) for key in self.store.keys(ENTITY))
-
-    def _sweep(self, unswept: Iterator[Id]) -> None:
-        """Judge again, some at a time, what other rules have judged."""
-        ids = list(islice(unswept, SWEEP_BATCH))
-        if not ids:
-            self._unswept = None
+    def _sweep(self) -> None:
+        """Judge again, some at a time, what other rules have judged; what came in meanwhile was judged by these."""
+        keys = self.store.keys_after(self._swept_to, ENTITY, SWEEP_BATCH)
+        if not keys:
+            self._is_swept = True
             self.put_side(SWEPT, self._groups.fingerprint.encode())
             return
+        self._swept_to = keys[-1]
         stale = {}
-        for identifier, state in self.load(ids).items():
+        for identifier, state in self.load(orjson.loads(key[len(ENTITY) :]) for key in keys).items():
             current = self._groups.of(state.group_id)
             if state.judged_by != (current.fingerprint if current is not None else ""):
                 stale[identifier] = state

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from cdc.decode import ChangeDecoder
 from clickhouse.columns import mirror_row
+from reconcile.causes.explain import with_causes
 from reconcile.channel_rules import judge_release
 from reconcile.lifecycle import settle
 from reconcile.spec.model import Tolerances
@@ -162,7 +163,8 @@ class ReleasePartition(EntityPartition[ReleaseState]):
             adopted = self.take_over(identifier, state)
             findings = judge_release(books, self._references.books, self._grace_us)
             verdict = settle(state.cases, findings, books.newest_us, self.watermark_us, now_us)
-            for case in with_adopted(verdict.changed, adopted, state.cases):
+            changed = with_causes(verdict.changed, state.cases, books)
+            for case in with_adopted(changed, adopted, state.cases):
                 step = CaseStep(case, identifier, state.month_days or 0, is_order=False)
                 self._output.case_changed(self.number, step, version)
             state.judged = True

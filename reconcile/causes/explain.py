@@ -7,14 +7,16 @@ from collections.abc import Iterable, MutableMapping
 from reconcile.causes.amounts import Parts, cause_of_difference
 from reconcile.causes.cause import Cause, money
 from reconcile.causes.orders import arrival_in_order, cause_in_order, order_facts
+from reconcile.causes.releases import cause_in_release
 from reconcile.causes.sellers import cause_of_violation
 from reconcile.causes.statements import arrival_in_statement, cause_in_statement
 from reconcile.finding import Finding
 from reconcile.lifecycle import Case, CaseKey
 from reconcile.reference_books import ReferenceBooks
 from trueup.model.registers import OrderBooks, StatementBooks
+from trueup.model.releases import ReleaseBooks
 
-Facts = OrderBooks | StatementBooks | None
+Facts = OrderBooks | StatementBooks | ReleaseBooks | None
 """The books at the verdict; None where only the finding itself is known."""
 
 NO_EVIDENCE = Cause("unknown", "nothing in these books tells why")
@@ -28,6 +30,8 @@ def likely_cause(finding: Finding, facts: Facts, references: ReferenceBooks | No
     found = None
     if isinstance(facts, OrderBooks):
         found = cause_in_order(finding, order_facts(facts))
+    elif isinstance(facts, ReleaseBooks):
+        found = cause_in_release(finding, facts)
     elif facts is not None and references is not None and finding.rule == "rule-violation":
         found = cause_of_violation(finding, facts, references)
     elif facts is not None:
@@ -60,14 +64,15 @@ def with_causes(
 def _arrival(finding: Finding, facts: Facts) -> Cause | None:
     if isinstance(facts, OrderBooks):
         return arrival_in_order(finding, order_facts(facts))
-    return None if facts is None else arrival_in_statement(finding, facts)
+    return arrival_in_statement(finding, facts) if isinstance(facts, StatementBooks) else None
 
 
 def _by_amounts(finding: Finding) -> Cause | None:
     expected_minor, actual_minor, currency = finding.expected_minor, finding.actual_minor, finding.currency
-    if not expected_minor or actual_minor is None or finding.direction:
+    if not expected_minor or not actual_minor:
         return None
     difference = money(actual_minor - expected_minor, currency)
-    return cause_of_difference(expected_minor, actual_minor, currency, Parts()) or Cause(
+    parts = Parts(rows=max(1, len(finding.evidence) - 1))
+    return cause_of_difference(expected_minor, actual_minor, currency, parts) or Cause(
         "unknown", f"the difference of {difference} is no sign, power of ten, fee, tax or rounding"
     )

@@ -10,6 +10,7 @@ import pytest
 from reconcile.causes.amounts import Parts, cause_of_difference
 from reconcile.causes.cause import CAUSES, Cause, at, money, span
 from reconcile.causes.explain import likely_cause, with_causes
+from reconcile.channel_rules import release_against_payouts
 from reconcile.finding import Finding
 from reconcile.lifecycle import Case
 from reconcile.reference_books import ReferenceBooks
@@ -20,7 +21,10 @@ from streams.order_state import decode_order_state
 from tests.histories import PARTIAL_PARTITIONS, finish
 from tests.partition_bench import Bench, messages_of, order_bench, records_of, statement_bench
 from tests.source_log import SECOND_US, START_US, SourceLog, changes_of
-from trueup.model.registers import ItemTotal, LatestItem, LineTotal, Partial, PartialVersion, StatementBooks
+from trueup.model.money import minor_units
+from trueup.model.registers import ItemTotal, LatestItem, LineTotal, Partial, PartialVersion, Register, StatementBooks
+from trueup.model.releases import Channel, ReleaseBooks, ReleaseShare
+from trueup.model.tables import Release
 
 Causes = dict[tuple[str, Any], tuple[str, str]]
 """(rule, entity id) → cause and detail."""
@@ -447,6 +451,26 @@ def test_what_is_corrected_keeps_its_cause(tmp_path: Path) -> None:
         assert (status, cause) == ("auto-resolved", "fee-left-out")
     finally:
         bench.close()
+
+
+@pytest.mark.parametrize(
+    ("payouts", "release", "name"),
+    [
+        (["5.00", "3.00"], {"payout_count": 1}, "items-left-out"), (["8.00"], {"payout_count": 2}, "lost-message"),
+        (["8.00"], {"amount": "800.00"}, "currency-exponent"), (["5.00", "3.00"], {"payout_count": 2, "amount": "8.02"},
+        "rounding-unit"), (["8.00"], {"amount": "5.00"}, "unknown"),
+    ],
+)  # fmt: skip
+def test_release_mismatch(payouts: list[str], release: dict[str, Any], name: str) -> None:
+    channel = Channel("bank", "USD")
+    amounts = [minor_units(amount, "USD") for amount in payouts]
+    books = ReleaseBooks(1)
+    (change,) = changes_of(SourceLog().put("release_summary", **release))
+    row = Release._make(change.row or ())
+    books.releases["settlement", 1] = Register("settlement", 1, 1, START_US, START_US, False, row, 0, 0)
+    books.shares["settlement", 0] = ReleaseShare(1, {channel: LineTotal(len(amounts), sum(amounts))}, START_US)
+    (finding,) = release_against_payouts(books, books.releases["settlement", 1], row, 0)
+    assert likely_cause(finding, books).name == name
 
 
 def test_a_finding_alone_is_told_by_its_amounts() -> None:

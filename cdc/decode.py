@@ -168,6 +168,7 @@ class ChangeDecoder:
                 new = self._amount(name, new, currency_of(after))
             else:
                 old = convert(old, self.table, column)
+                new = None if new is None else convert(new, self.table, column)
             if old != new:
                 moves.append((name, old, new))
         return tuple(moves)

@@ -42,10 +42,11 @@ _log = structlog.get_logger()
 
 
 class PublishedCase(NamedTuple):
-    """The newest published state of one discrepancy, and the order or statement that it belongs to."""
+    """The newest published state of one discrepancy, the order, statement or group that it belongs to, and its class."""
 
     owner: Id
     case: Case
+    rule_class: str
 
 
 class Said(NamedTuple):
@@ -135,7 +136,7 @@ def _take(aftermath: Aftermath, topic: str, message: Message) -> None:
             stage, number, owner = orjson.loads(headers[OWNER_HEADER])
             case = decode_case(loads(headers[CASE_HEADER]))
             cases = _said(aftermath, stage, number).cases
-            cases[(message.key() or b"").decode()] = PublishedCase(owner, case)
+            cases[(message.key() or b"").decode()] = PublishedCase(owner, case, topic.removeprefix(DISCREPANCY_PREFIX))
     except (InvalidRecord, ValueError, TypeError, KeyError) as error:
         # Somebody else wrote to our topic: it is no word of ours that would have to be kept.
         _log.warning("published_message_not_ours", topic=topic, offset=message.offset(), error=str(error))

@@ -83,7 +83,7 @@ class GroupState:
         self.books = GroupBooks(parts_of(group_id)[2], current.legs if current is not None else ())
         self.shapes = dict(current.shapes) if current is not None else {}
         self.cases: dict[CaseKey, Case] = {}
-        self.classes: dict[str, DiscrepancyClass] = {}
+        self.classes: dict[str, str] = {}
         self.month_days: int | None = None
         self.due_us: int | None = None
         self.stored_due_us: int | None = None

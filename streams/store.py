@@ -92,13 +92,16 @@ class PartitionStore:
                 return
             yield key
 
-    def keys(self, prefix: bytes) -> Iterator[bytes]:
-        """All keys that begin with the prefix, as they are now: what is written meanwhile does not show."""
-        for key in self._database.keys(from_key=prefix):
+    def keys_after(self, after: bytes, prefix: bytes, most: int) -> list[bytes]:
+        """The next keys that begin with the prefix, in their order. No iterator stays open: it would hold the database."""
+        found: list[bytes] = []
+        for key in self._database.keys(from_key=max(after, prefix)):
             assert isinstance(key, bytes)
-            if not key.startswith(prefix):
-                return
-            yield key
+            if not key.startswith(prefix) or len(found) == most:
+                break
+            if key > after:
+                found.append(key)
+        return found
 
     def close(self) -> None:
         """Close the database; what was written stays."""

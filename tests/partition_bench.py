@@ -258,7 +258,9 @@ def said(sent: Iterable[Sent], marked_us: int) -> Said:
         elif CASE_HEADER in headers:
             _stage, _number, owner = orjson.loads(headers[OWNER_HEADER])
             case = decode_case(loads(headers[CASE_HEADER]))
-            result.cases[(message.key or b"").decode()] = PublishedCase(owner, case)
+            result.cases[(message.key or b"").decode()] = PublishedCase(
+                owner, case, message.topic.removeprefix(DISCREPANCY_PREFIX)
+            )
     return result._replace(marked_us=marked_us)
 
 

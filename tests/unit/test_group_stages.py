@@ -14,7 +14,7 @@ from streams.group_partition import GroupPartition
 from streams.group_state import Groups, GroupState, decode_group_state
 from streams.leg_partition import LegMarkerSender
 from tests.group_books import Reader, UserSource, group_bench, ledger, leg_partition, legs_of, marker, rows_in
-from tests.partition_bench import TOLERANCES, Bench, LogRecord, Message, open_cases
+from tests.partition_bench import TOLERANCES, Bench, LogRecord, Message, open_cases, said
 from tests.source_log import SECOND_US, START_US
 from trueup.model.errors import InvalidRecord
 
@@ -217,4 +217,34 @@ def test_a_row_that_is_as_wrong_under_another_key_is_another_discrepancy(tmp_pat
     reader.read([moved, left, marker(LATER_US, spec)])
     told = {message["discrepancy_id"]: message["status"] for message in discrepancies(bench)}
     assert sorted(told.values()) == ["auto-resolved", "open"]
+    bench.close()
+
+
+def test_what_was_said_of_a_rule_that_is_gone_is_taken_back_after_a_crash(tmp_path: Path) -> None:
+    source = UserSource().put("ledger_entry").put("bank.bank_line", amount="99.00")
+    bench = group_bench(tmp_path / "g", ledger())
+    Reader(bench).read([*legs_of(source.messages, ledger()), marker(LATER_US, ledger())])
+    bench.crash()
+    sent = bench.sent
+    bench.close()
+    without = group_bench(tmp_path / "g")
+    without.partition.adopt(said(sent, 0))
+    Reader(without).read([marker(LATER_US)])
+    assert [(told["status"], told["class"]) for told in discrepancies(without)] == [("auto-resolved", "wrong-amount")]
+    without.close()
+
+
+def test_a_sweep_goes_through_all_states_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.group_partition.SWEEP_BATCH", 2)
+    source = UserSource()
+    for number in range(5):
+        source.put("ledger_entry", entry_no=number, reference=f"R{number}")
+    judged(tmp_path / "g", source, ledger()).close()
+    bench = group_bench(tmp_path / "g")
+    Reader(bench).read([marker(LATER_US + 1)])
+    told = [len(discrepancies(bench))]
+    for _ in range(4):
+        bench.partition.advance()
+        told.append(len(discrepancies(bench)))
+    assert told == [2, 4, 5, 5, 5]
     bench.close()

@@ -87,6 +87,12 @@ class RuleSettings(_Section):
     )
 
 
+class ChargingSettings(_Section):
+    """Charging formulas."""
+
+    spec: str = Field("", description="charging spec by which orders are checked: a shipped name or a file; empty = none")
+
+
 def _checked_limits(limits: dict[str, str]) -> dict[str, str]:
     """Amounts by currency as people write them."""
     if DEFAULT_LIMIT not in limits:
@@ -154,6 +160,7 @@ class Settings(BaseSettings):
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     streams: StreamSettings = StreamSettings()
     rules: RuleSettings = RuleSettings()
+    charging: ChargingSettings = ChargingSettings()
     cases: CaseSettings = CaseSettings()
     specs: list[str] = Field(
         ["settlement"], min_length=1, description="specs that are judged: names of shipped ones, or paths of files"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
+from typing import NamedTuple
 
 from reconcile.charging.clearing import clear
 from reconcile.charging.declared import ORDER_CURRENCY
@@ -18,6 +19,23 @@ from trueup.model.errors import InvalidRecord
 from trueup.model.money import exponent, minor_units
 
 
+class Asked(NamedTuple):
+    """A condition that was asked on the way to the rules: of which scenario or rule, and whether it holds."""
+
+    of: str
+    when: CompiledFormula
+    holds: bool
+
+
+class Match(NamedTuple):
+    """The rules that are meant for an order; none where `rules` is empty."""
+
+    scenario: Scenario | None
+    rules: tuple[Rule, ...]
+    values: dict[str, Value]
+    asked: tuple[Asked, ...]
+
+
 def charge(charging: Charging, factors: str | None, *, order_currency: str) -> Charge | None:
     """What the order costs whom; None where no scenario or no rule of it is meant for such factors.
 
@@ -29,46 +47,55 @@ def charge(charging: Charging, factors: str | None, *, order_currency: str) -> C
     Errors: FormulaError where a rule is meant for the order but an amount cannot be computed: a factor is missing or of
     the wrong kind, a formula has no value.
     """
-    values = read_factors(factors, charging.factors)
-    scenario = scenario_of(charging, values)
-    if scenario is None:
+    match = match_rules(charging, factors)
+    return charge_of(charging, match, order_currency=order_currency)
+
+
+def charge_of(charging: Charging, match: Match, *, order_currency: str) -> Charge | None:
+    """What the rules that were found give; see `charge`."""
+    if match.scenario is None or not match.rules:
         return None
-    used = set(scenario.when.program.inputs) if scenario.when is not None else set()
-    rules = _rules_of(scenario, values, used)
-    if not rules:
-        return None
-    fees = [fee for rule in rules for fee in _fees_of(rule, values, order_currency)]
-    used.update(name for rule in rules for name in rule.formula.program.inputs)
+    fees = [fee for rule in match.rules for fee in _fees_of(rule, match.values, order_currency)]
+    programs = [asked.when.program for asked in match.asked] + [rule.formula.program for rule in match.rules]
+    used = {name for program in programs for name in program.inputs if name in match.values}
     return Charge(
-        charging.name, charging.version, scenario.name, tuple(rule.name for rule in rules), tuple(fees), clear(fees),
-        snapshot(values, used),
+        charging.name, charging.version, match.scenario.name, tuple(rule.name for rule in match.rules), tuple(fees),
+        clear(fees), snapshot(match.values, used),
     )  # fmt: skip
 
 
-def scenario_of(charging: Charging, values: Mapping[str, Value]) -> Scenario | None:
-    """The first scenario whose condition holds. A condition on a factor that the order does not have does not hold."""
+def match_rules(charging: Charging, factors: str | None) -> Match:
+    """The first scenario whose condition holds, and the rules of it that apply.
+
+    A scenario that asks for a factor which the order does not have is not meant for it; a rule is expected to find the factors
+    of its scenario.
+
+    Errors: FormulaError for factors of the wrong kind, and where the condition of a rule has no value.
+    """
+    values = read_factors(factors, charging.factors)
+    asked: list[Asked] = []
     for scenario in charging.scenarios:
         when = scenario.when
-        if when is None or (values.keys() >= when.program.inputs.keys() and _holds(when, values)):
-            return scenario
-    return None
+        has_factors = when is None or values.keys() >= when.program.inputs.keys()
+        if has_factors and _holds(f"scenario {scenario.name}", when, values, asked):
+            return Match(scenario, tuple(_rules_of(scenario, values, asked)), values, tuple(asked))
+    return Match(None, (), values, tuple(asked))
 
 
-def _rules_of(scenario: Scenario, values: Mapping[str, Value], used: set[str]) -> list[Rule]:
-    """The rules that apply, and into `used` the factors that were asked to find them."""
-    rules = []
+def _rules_of(scenario: Scenario, values: Mapping[str, Value], asked: list[Asked]) -> Iterable[Rule]:
     for rule in scenario.rules:
-        if rule.when is not None:
-            used.update(rule.when.program.inputs)
-        if rule.when is None or _holds(rule.when, values):
-            rules.append(rule)
+        if _holds(f"rule {rule.name}", rule.when, values, asked):
+            yield rule
             if scenario.match == "first":
-                break
-    return rules
+                return
 
 
-def _holds(when: CompiledFormula, values: Mapping[str, Value]) -> bool:
-    return when.evaluate(values) is True
+def _holds(of: str, when: CompiledFormula | None, values: Mapping[str, Value], asked: list[Asked]) -> bool:
+    if when is None:
+        return True
+    holds = when.evaluate(values) is True
+    asked.append(Asked(of, when, holds))
+    return holds
 
 
 def _fees_of(rule: Rule, values: Mapping[str, Value], order_currency: str) -> list[FeeItem]:

@@ -13,7 +13,7 @@ import orjson
 
 from reconcile.charging.model import Factor, Snapshot
 from reconcile.formula.errors import FormulaError
-from reconcile.formula.kinds import Value, checked
+from reconcile.formula.kinds import Value, checked, plain_value
 
 FACTORS_CHARS_MAX: Final = 65_536
 _NUMBER: Final = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
@@ -54,16 +54,9 @@ def value_of(name: str, factor: Factor, value: object) -> Value:
 
 def snapshot(values: Mapping[str, Value], used: Iterable[str]) -> Snapshot:
     """The values of these names, in the one form that equal values have."""
-    told = {name: _plain(values[name]) if isinstance(values[name], Decimal) else values[name] for name in sorted(used)}
+    told = {name: plain_value(values[name]) for name in sorted(used)}
     text = orjson.dumps(told).decode()
     return Snapshot(text, hashlib.sha256(text.encode()).hexdigest())
-
-
-def _plain(number: Value) -> str:
-    """A number without exponent and idle zeros."""
-    text = f"{number:f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -177,10 +177,11 @@ class _Reading:
         self, formulas: Mapping[str, str], places: Mapping[str, Place], results: Mapping[str, Kind | None]
     ) -> CompiledFormula | None:
         try:
-            return compile_formula(formulas, names=self.kinds, results=results)
+            return compile_formula(formulas, names=self.kinds, where=self.file, results=results)
         except FormulaError as error:
             for each in (error, *error.others):
-                what = f"{each.what} ({each.where})" if each.where else each.what
+                within = each.where.removeprefix(self.file).removeprefix(", ")
+                what = f"{each.what} ({within})" if within else each.what
                 self.report(places.get(each.formula, ("scenario",)), what, each.remedy, line_within=each.line)
             return None
 

@@ -27,7 +27,8 @@ from reconcile.formula.program import ARITHMETIC, NamedFormula, Program
 class Explanation:
     """One step: a piece of a formula, its value, and the steps it was computed from.
 
-    Constants are no steps of their own. A formula that is used several times has its steps below its first use only.
+    Constants are no steps of their own, nor are the parts of a sum or of a product. A formula that is used several times has its
+    steps below its first use only.
     """
 
     text: str
@@ -62,10 +63,13 @@ class _Walk:
         self.given = given
         self.steps: dict[str, Explanation] = {}
         self.shown: set[str] = set()
+        self.constants: set[str] = set()
         self.current: NamedFormula | None = None
 
     def formula(self, formula: NamedFormula) -> Explanation:
         self.current = formula
+        if is_literal(formula.tree):
+            self.constants.add(formula.name)
         return self.step(formula.tree)
 
     def step(self, node: ast.expr) -> Explanation:
@@ -84,7 +88,8 @@ class _Walk:
     def _named(self, name: str) -> Explanation:
         if name in self.given:
             return Explanation(name, self.given[name])
-        below = () if name in self.shown else (self.steps[name],)
+        is_new = name not in self.shown and name not in self.constants
+        below = (self.steps[name],) if is_new else ()
         self.shown.add(name)
         return Explanation(name, self.steps[name].value, below)
 
@@ -100,7 +105,10 @@ class _Walk:
 
     def binary(self, node: ast.BinOp) -> _Step:
         left, right = self._all(node.left, node.right)
-        return _ARITHMETIC[type(node.op)](_number(left), _number(right)), [left, right]
+        value = _ARITHMETIC[type(node.op)](_number(left), _number(right))
+        if _is_chain(node):
+            return value, [*((child, node.left) for child in left[0].children), right]
+        return value, [left, right]
 
     def boolean(self, node: ast.BoolOp) -> _Step:
         decisive = isinstance(node.op, ast.Or)
@@ -161,6 +169,15 @@ def _number(taken: tuple[Explanation, ast.expr]) -> Decimal:
     value = taken[0].value
     assert isinstance(value, Decimal)
     return value
+
+
+def _is_chain(node: ast.BinOp) -> bool:
+    """Whether the left side goes on with the same kind of operation, as in `a + b - c`."""
+    left = node.left
+    sums, products = (ast.Add, ast.Sub), (ast.Mult, ast.Div)
+    return isinstance(left, ast.BinOp) and any(
+        isinstance(node.op, group) and isinstance(left.op, group) for group in (sums, products)
+    )
 
 
 def _rounded(number: Decimal, node: ast.Call) -> Decimal:

@@ -45,6 +45,15 @@ def _unfit(name: str, what: str) -> FormulaError:
     return FormulaError(what, where=f"the value of {name}", remedy="give an exact decimal number, a text or true/false")
 
 
+def plain_value(value: Value) -> str | bool:
+    """A number without exponent and idle zeros, as text; texts and flags as they are."""
+    if isinstance(value, bool | str):
+        return value
+    text = f"{value:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
 def kind_of(node: ast.expr, kinds: Mapping[str, Kind], refuse: Refuse) -> Kind:
     """The kind of the value of `node`, where `kinds` knows every name in it.
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from trueup import __version__
 from trueup.cli.audit import audit
+from trueup.cli.charge import charge
 from trueup.cli.check import check
 from trueup.cli.demo_command import demo
 from trueup.cli.inspect_commands import status, totals, trace
@@ -55,6 +56,7 @@ app.command()(up)
 app.command()(status)
 app.command()(trace)
 app.command()(totals)
+app.command()(charge)
 app.command()(check)
 app.add_typer(audit, name="audit")
 app.add_typer(service, name="service", hidden=True)

@@ -161,7 +161,11 @@ class GroupDraft:
             self._known[key] = None
             fields = ", ".join(f"one.row.{leg.field_of(column)}" for column in columns)
             text = fields if len(columns) == 1 else f"({fields})"
-            self.setup.append(f"{key} = {{{text}: one for one in reversed(set_{name})}}")
+            # As in SQL, NULL is equal to nothing, another NULL included.
+            nullable = {column.name for column in leg.table.columns if column.nullable}
+            given = [f"one.row.{leg.field_of(column)} is not None" for column in columns if column in nullable]
+            chosen = f" if {' and '.join(given)}" if given else ""
+            self.setup.append(f"{key} = {{{text}: one for one in reversed(set_{name}){chosen}}}")
         return key
 
     def default_of(self, column: str, names: Iterable[str]) -> str:

@@ -51,7 +51,8 @@ def as_amount(text: str, scope: Scope, *, where: str) -> Term:
         raise FormulaError(
             f"this is {_an(term.kind)}, an amount is needed", where=where, remedy="use columns of the kind money"
         )
-    return term if term.is_whole else replace(term, text=f"whole({term.text})")
+    text = f"({term.text} or 0)" if term.nullable else term.text
+    return replace(term, text=text if term.is_whole else f"whole({text})", nullable=False)
 
 
 class _Translator:
@@ -250,7 +251,8 @@ class _Translator:
             return replace(made, sets=made.sets | {subject})
         amount = self.counted(node.args[1], inner.term(node.args[1]))
         made = joined(f"sum([{amount.text} {loop}{chosen}])", amount.kind, [amount, *tests])
-        own = tuple(one for one in amount.currencies if one.startswith(f"{row}."))
+        # The sum over no rows is nothing in any currency, so only the rows that are there tell theirs.
+        own = tuple(one for one in amount.currencies if one == currency_text(leg, row))
         return replace(
             made,
             currencies=tuple(one for one in made.currencies if one not in own),

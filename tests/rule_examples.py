@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.source_log import SECOND_US, START_US, SourceLog
 from trueup.model.tables import Id
@@ -15,7 +15,7 @@ class RuleExample(NamedTuple):
     entity_ids: tuple[Id, ...] = (1,)
 
 
-def billed(**item: object) -> SourceLog:
+def billed(**item: Any) -> SourceLog:
     """A completed order and its sale item."""
     return SourceLog().put("orders").put("billing_item", **item)
 

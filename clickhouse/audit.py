@@ -1,4 +1,4 @@
-"""Reading the audit log: whole chains in order, single links, and the answers to commands."""
+"""Reading the audit log: whole chains in order, their ends, and the answers to commands."""
 
 from __future__ import annotations
 
@@ -69,15 +69,15 @@ def read_chain(
             return
 
 
-def read_hash(client: Client, database: str, topic: str, partition: int, offset: int) -> str | None:
-    """The hash of the entry at a place; None when it is not there."""
+def read_end(client: Client, database: str, place: ChainPlace) -> tuple[int, str] | None:
+    """The offset after the last entry of a chain, and that entry's hash; None for a chain without entries."""
     with translated_errors(f"{database}.audit_log"):
         rows = client.query(
-            f"SELECT hash FROM {database}.audit_log FINAL WHERE topic = {{topic:String}} "
-            "AND partition = {partition:UInt16} AND kafka_offset = {offset:UInt64}",
-            {"topic": topic, "partition": partition, "offset": offset},
+            f"SELECT kafka_offset, hash FROM {database}.audit_log FINAL WHERE topic = {{topic:String}} "
+            "AND partition = {partition:UInt16} ORDER BY kafka_offset DESC LIMIT 1",
+            place._asdict(),
         ).result_rows
-    return str(rows[0][0]) if rows else None
+    return (int(rows[0][0]) + 1, str(rows[0][1])) if rows else None
 
 
 def read_answers(client: Client, database: str, command_ids: Sequence[str]) -> dict[str, Answered]:

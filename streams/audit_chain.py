@@ -55,6 +55,13 @@ class Entry(NamedTuple):
     hash: str
 
 
+class Head(NamedTuple):
+    """Where a chain goes on: the offset after its last entry, and that entry's hash."""
+
+    end: int
+    hash: str
+
+
 class Break(NamedTuple):
     """The first place at which a chain is not what was written."""
 

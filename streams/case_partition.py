@@ -13,10 +13,11 @@ from reconcile.cases.human import take_command
 from reconcile.cases.policy import CasePolicy
 from reconcile.cases.verdicts import CLASSES, Verdict, decode_verdict, merge_verdict, step_of
 from streams.aftermath import Said
-from streams.audit_chain import GENESIS, Told, entry_of
+from streams.audit_chain import GENESIS, Head, Told, entry_of
 from streams.batch import Record
 from streams.case_rows import case_wide_row
 from streams.case_state import CaseState, decode_case_state
+from streams.codec import dumps, loads
 from streams.messages import DISCREPANCY_PREFIX
 from streams.output import Output
 from streams.partition import Snapshot, StatePartition
@@ -43,8 +44,8 @@ class CasePartition(StatePartition[CaseState]):
         super().__init__(number, store, meta, CaseState, decode_case_state, cache_entities)
         self._policy = policy
         self._output = output
-        self._heads: dict[str, str] = {}
-        """Topic → hash of the last entry of its chain."""
+        self._heads: dict[str, Head] = {}
+        """By topic."""
 
     def process(self, records: Iterable[Record]) -> None:
         """Take in verdicts and commands; every record gives one entry of the audit log."""
@@ -96,16 +97,18 @@ class CasePartition(StatePartition[CaseState]):
         )  # fmt: skip
 
     def _enter(self, record: Record, told: Told) -> None:
-        """Link one entry to the chain of its topic."""
+        """Link one entry to the chain of its topic, unless it stands there since before a rebuild."""
         topic = record.topic
+        key = CHAIN_HEAD + topic.encode()
         head = self._heads.get(topic)
         if head is None:
-            held = self.side_value(CHAIN_HEAD + topic.encode())
-            head = GENESIS if held is None else held.decode()
-        entry = entry_of(record, told, head)
-        self._heads[topic] = entry.hash
-        self.put_side(CHAIN_HEAD + topic.encode(), entry.hash.encode())
-        self._output.add_row("audit_log", entry)
+            held = self.side_value(key)
+            head = self._heads[topic] = Head(0, GENESIS) if held is None else Head._make(loads(held))
+        if record.offset >= head.end:
+            entry = entry_of(record, told, head.hash)
+            head = self._heads[topic] = Head(record.offset + 1, entry.hash)
+            self.put_side(key, dumps(head))
+            self._output.add_row("audit_log", entry)
 
 
 def _decode(record: Record) -> Verdict | Command | InvalidRecord:

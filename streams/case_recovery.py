@@ -1,23 +1,24 @@
 """Opens the case stage's stores: the local one if it is complete and not behind the group, else rebuilt from ClickHouse.
 
-States come from `case_wide`, and the heads of the chains from `audit_log`: each chain goes on from the entry just before the
-committed offset. Later entries may stand there already; the same records will give the same ones again.
+States come from `case_wide`, and each chain goes on from its last entry in `audit_log`. Both may be ahead of the committed
+offsets: what is read again changes no state, and gives no second entry.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import structlog
 from clickhouse_connect.driver.client import Client
 
-from clickhouse.audit import read_hash
+from clickhouse.audit import ChainPlace, read_end
 from clickhouse.client import translated_errors
 from clickhouse.rebuild import read_states
 from clickhouse.schema import CASE_WIDE
-from streams.audit_chain import LOST
+from streams.audit_chain import GENESIS, LOST, Head
+from streams.codec import dumps
 from streams.store import CHAIN_HEAD, ENTITY, Meta, PartitionStore
 from trueup.model.errors import UnavailableError
 
@@ -72,23 +73,21 @@ class CaseRecovery:
                 f"the answer broke off: {copied} of {rows} rows",
                 where=f"{self._database}.case_wide, partition {number}",
             )
-        store.load([(CHAIN_HEAD + topic.encode(), head) for topic, head in self._heads(number, committed).items()])
+        store.load([(CHAIN_HEAD + topic.encode(), dumps(head)) for topic, head in self._heads(number, committed)])
         meta = Meta(dict(committed), 0, newest, 0)
         store.complete(meta)
         seconds = round(time.monotonic() - started, 2)
         _log.info("state_rebuilt", table=CASE_WIDE.name, partition=number, entities=copied, seconds=seconds)
         return meta
 
-    def _heads(self, number: int, committed: Mapping[str, int]) -> dict[str, bytes]:
-        """Topic → hash of the entry before the committed offset; where it is not there, a head that shows the gap."""
-        heads = {}
+    def _heads(self, number: int, committed: Mapping[str, int]) -> Iterator[tuple[str, Head]]:
+        """Topic and head of its chain; where entries below the committed offset are missing, a head that shows the gap."""
         for topic, offset in committed.items():
-            if offset > 0:
-                found = read_hash(self._client, self._database, topic, number, offset - 1)
-                if found is None:
-                    _log.error("audit_chain_lost", topic=topic, partition=number, offset=offset - 1)
-                heads[topic] = (found or LOST).encode()
-        return heads
+            end, last = read_end(self._client, self._database, ChainPlace(topic, number)) or (0, GENESIS)
+            if end < offset:
+                _log.error("audit_chain_lost", topic=topic, partition=number, end=end, committed=offset)
+                end, last = offset, LOST
+            yield topic, Head(end, last)
 
     def _known(self, number: int) -> tuple[int, int]:
         """The newest row version that ClickHouse holds of the partition, and how many discrepancies."""

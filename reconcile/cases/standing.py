@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from reconcile.cases.human import Human, lapse_of
 from reconcile.cases.verdicts import Verdicts
 
-UNKNOWN = "unknown"
+UNKNOWN: Final = "unknown"
 """Commands have arrived for something that no judge has told of yet."""
 
 

@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from clickhouse.client import connect
-from reconcile.cases.commands import Command
+from reconcile.cases.commands import Command, Snooze
+from streams.audit_chain import LOST, Head
+from streams.case_partition import COMMANDS_TOPIC
 from streams.case_recovery import CaseRecovery
+from streams.codec import dumps
+from streams.store import CHAIN_HEAD
 from tests.e2e.command import trueup
 from tests.e2e.rig import Rig, running_rig
 from tests.e2e.test_rebuild import live_stores, read_store
@@ -22,6 +26,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ORDER = 700_001
 WAIT_SECONDS = 60.0
+REST_US = 4_000_000
 
 BOOKS = f"""
 INSERT INTO orders VALUES ({ORDER}, 9, 'USD', 100, 10, 10, NULL, 'completed', now(), now());
@@ -112,12 +117,16 @@ def test_the_life_of_a_discrepancy(tmp_path: Path) -> None:
 
 
 def steer(desk: Desk, first: dict[str, Any]) -> None:
-    """Acknowledge, decide too late, waive above the limit, approve while the workers die."""
+    """Acknowledge, decide too late, let it rest, waive above the limit, approve while the workers die."""
     assert desk.give("acknowledge").result == "applied"
     desk.wait("acknowledged")
     late = desk.give("assign", case=first, assignee="bob")
     assert (late.result, late.revision) == ("refused", 1)
     assert "at revision 1 (acknowledged)" in late.reason
+    rest = Snooze(time.time_ns() // 1000 + REST_US, "", None)
+    assert desk.give("snooze", snooze=rest).result == "applied"
+    desk.wait("snoozed")
+    desk.wait("acknowledged")
     assert desk.give("waive", note="agreed with the seller").result == "applied"
     desk.wait("waive-requested")
     assert desk.give("approve").reason == "a waiver is approved by another person than the one who asked for it"
@@ -125,7 +134,7 @@ def steer(desk: Desk, first: dict[str, Any]) -> None:
     assert desk.send(approval, answer_seconds=0).result in {"unanswered", "applied"}
     kill_workers(desk.rig)
     assert desk.send(approval).result == "applied"
-    assert desk.wait("waived")["revision"] == 3
+    assert desk.wait("waived")["revision"] == 4
 
 
 def come_back(desk: Desk) -> None:
@@ -160,6 +169,10 @@ def rebuild(desk: Desk, directory: Path) -> None:
         store, _ = recovery.open(number, content.meta.ends)
         store.close()
         assert read_store(store.path).entries == content.entries, f"partition {number}"
+    gap = CaseRecovery(directory / "gap", desk.client, rig.settings.clickhouse.database, batch_rows=2)
+    store, _ = gap.open(0, {COMMANDS_TOPIC: 1_000_000})
+    assert store.get_many([CHAIN_HEAD + COMMANDS_TOPIC.encode()]) == [dumps(Head(1_000_000, LOST))]
+    store.close()
     for worker in rig.stack.data_dir.glob("worker-*"):
         shutil.rmtree(worker)
     rig.stack.start_workers()
@@ -170,7 +183,7 @@ def rebuild(desk: Desk, directory: Path) -> None:
 
 
 def forge(desk: Desk, directory: Path) -> None:
-    """Somebody rewrites history: the first changed row is named, and the command fails."""
+    """Somebody rewrites history and cuts off its end: both places are named, and the command fails."""
     verify = ("audit", "verify", "--data-dir", str(desk.rig.stack.data_dir))
     whole = trueup(*verify, cwd=directory)
     assert (whole.returncode, "whole: " in whole.stdout) == (0, True), whole.stderr
@@ -179,7 +192,12 @@ def forge(desk: Desk, directory: Path) -> None:
         f"SELECT * REPLACE ('not me' AS actor) FROM {desk.rig.settings.clickhouse.database}.audit_log FINAL "
         "WHERE kind = 'waive'"
     )
-    (broken,) = [report.broken for report in desk.audit() if report.broken]
-    assert broken.what == "the row was changed"
+    desk.client.command(
+        f"ALTER TABLE {desk.rig.settings.clickhouse.database}.audit_log DELETE WHERE kind = 'regressed' "
+        "SETTINGS mutations_sync = 2"
+    )
+    (forged, cut) = [report.broken for report in desk.audit() if report.broken][::-1]
+    assert forged.what == "the row was changed"
+    assert cut.what.startswith("the chain ends before offset")
     failed = trueup(*verify, cwd=directory)
     assert (failed.returncode, "the row was changed" in failed.stdout) == (1, True)

@@ -10,8 +10,10 @@ import pytest
 from clickhouse.columns import to_arrow
 from clickhouse.schema import AUDIT_LOG, CASE_WIDE
 from reconcile.cases.commands import Snooze
-from streams.audit_chain import Entry, verify_chain
+from streams.audit_chain import LOST, Entry, Head, verify_chain
 from streams.case_partition import COMMANDS_TOPIC
+from streams.codec import dumps
+from streams.store import CHAIN_HEAD
 from tests.case_bench import CaseBench
 from tests.case_log import CASE, TOPIC, CaseLog, command, seen
 from tests.source_log import SECOND_US, START_US
@@ -166,6 +168,17 @@ def test_after_a_crash_the_same_entries_are_written_again(bench: CaseBench) -> N
     assert bench.entries == before
     assert bench.state(CASE).steered.human.revision == 2
     assert verify_chain(chain(bench, COMMANDS_TOPIC)) is None
+
+
+def test_after_a_rebuild_a_chain_goes_on_behind_its_last_entry(bench: CaseBench) -> None:
+    log = CaseLog()
+    for number in range(4):
+        log.command(command(number, "comment", number))
+    bench.partition.put_side(CHAIN_HEAD + COMMANDS_TOPIC.encode(), dumps(Head(3, LOST)))
+    bench.process(log.records)
+    bench.settle()
+    (entry,) = chain(bench, COMMANDS_TOPIC)
+    assert (entry.kafka_offset, entry.prev_hash, shown(bench, "comments")) == (3, LOST, (4,))
 
 
 def test_the_end_of_a_snooze_is_left_to_the_view(bench: CaseBench) -> None:

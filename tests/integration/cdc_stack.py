@@ -21,6 +21,7 @@ from cdc.decode import ChangeDecoder
 from cdc.delivery import end_offsets
 from cdc.heartbeat import COMMIT_SKEW_US
 from cdc.postgres import run
+from cdc.source_tables import SourceTable
 from cdc.topics import ensure_topics, source_topic, source_topics, topic_plan
 from trueup.embedded.kafka.broker import Kafka
 from trueup.embedded.ports import LOOPBACK, free_port
@@ -178,17 +179,18 @@ def _decoded(text: str | bytes | None) -> str:
 class Reader:
     """The reader in a thread of this process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, more_tables: tuple[SourceTable, ...] = ()) -> None:
         self.counters = ReaderCounters()
         self.error: TrueupError | None = None
         self._settings = settings
+        self._more_tables = more_tables
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reader")
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            run(self._settings, self._stop, self.counters)
+            run(self._settings, self._stop, self.counters, self._more_tables)
         except TrueupError as error:
             self.error = error
 
@@ -208,8 +210,8 @@ class Reader:
 
 
 @contextmanager
-def reading(source: Source) -> Iterator[Reader]:
-    reader = Reader(source.settings)
+def reading(source: Source, *more_tables: SourceTable) -> Iterator[Reader]:
+    reader = Reader(source.settings, more_tables)
     try:
         yield reader
     finally:

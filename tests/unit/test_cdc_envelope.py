@@ -103,3 +103,13 @@ def test_a_row_that_cannot_be_a_message(row: tuple[bytes | None, ...], code: str
 def test_a_table_without_its_key_column() -> None:
     with pytest.raises(InvalidRecord, match="payout_item has no column shop_id"):
         TableEnvelopes(IDENTITY, SHAPE, ("shop_id",), ("payout_item_id",))
+
+
+def test_a_key_of_several_columns_names_all_of_them() -> None:
+    envelopes = TableEnvelopes(IDENTITY, SHAPE, ("payout_item_id", "currency"), ("payout_item_id", "currency"))
+    before, after = (b"5", b"8", b"USD"), (b"5", b"8", b"EUR")
+    deleted, created = envelopes.update(before, after, 100, STAMP, NOW)
+    assert deleted[0] == b'{"payout_item_id":5,"currency":"USD"}'
+    assert created[0] == b'{"payout_item_id":5,"currency":"EUR"}'
+    with pytest.raises(InvalidRecord, match="currency is NULL"):
+        envelopes.insert((b"5", b"8", None), 100, STAMP, NOW)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -162,4 +163,15 @@ def test_the_page_leads_to_a_discrepancy_and_its_end(tmp_path: Path, monkeypatch
         orders = client.query("SELECT count(), countIf(verdict = 'discrepant') FROM trueup.v_orders").result_rows
         assert orders == [(ORDERS, 0)]
         assert client.query("SELECT count() FROM trueup.v_quarantine").result_rows == [(0,)]
+        client.close()
+
+    for directory in stack.data_dir.glob("worker-*"):
+        shutil.rmtree(directory)
+    again = Stack(tmp_path / "data", partitions=4, streams=streams)
+    with again.running():
+        client = connect(again.settings.clickhouse)
+        execute(again, "UPDATE bank_line SET amount = 15.05 WHERE line_id = 2")
+        regressed = [{**row, "status": "regressed"} for row in walk.told]
+        wait_until("states come back from ClickHouse", lambda: rows(client, walk.ask) == regressed)
+        assert client.query(held).result_rows == [(ORDERS,)]
         client.close()

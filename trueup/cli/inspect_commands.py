@@ -149,6 +149,7 @@ def totals(
         console.print(
             Text(f"{row['status']}: {row['rule']} {row['entity_kind']} {row['entity_id']}: {row['detail']}", color)
         )
+        console.print(Text(f"  likely cause: {row['cause']}: {row['cause_detail']}"))
     return None
 
 

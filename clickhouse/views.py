@@ -20,7 +20,7 @@ from clickhouse.schema import (
 )
 
 _INNER: Final = frozenset(
-    {"partition", "month", "version", "is_deleted", "kafka_partition", "kafka_offset", "state", "step_id"}
+    {"partition", "month", "version", "is_deleted", "kafka_partition", "kafka_offset", "state", "step_id", "order_key"}
 )
 """Columns that serve the machinery; contributions to statements are left out as well."""
 

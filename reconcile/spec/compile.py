@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
 import orjson
+from pydantic import BaseModel
 
 from reconcile.finding import Finding
 from reconcile.spec import runtime
@@ -29,6 +31,7 @@ from reconcile.spec.model import Compiled, HeldAgainst, Leg, RuleEntry, SpecGrou
 from reconcile.spec.terms import Scope
 
 Kind = Callable[[RuleDraft, Any], None]
+_WORD: Final = re.compile(r"[a-z][a-z0-9_-]*")
 _KINDS: Final[dict[str, Kind]] = {
     "presence": rows.presence,
     "sum": rows.sum_,
@@ -48,8 +51,13 @@ _BUILTINS: Final[dict[str, object]] = {
 }  # fmt: skip
 
 
-def compile_group(spec: DeclaredSpec, declared: DeclaredGroup, report: Report) -> SpecGroup | None:
-    """The group, ready to judge; None where something is wrong with it, which is then reported."""
+def compile_group(
+    spec: DeclaredSpec, declared: DeclaredGroup, report: Report, broken: Iterable[str] = ()
+) -> SpecGroup | None:
+    """The group, ready to judge; None where something is wrong with it, which is then reported.
+
+    `broken` are names of legs and the like that were reported before: what mentions them is not judged for it.
+    """
     problems: list[Place] = []
 
     def counting(place: Place, what: str, remedy: str) -> None:
@@ -63,18 +71,17 @@ def compile_group(spec: DeclaredSpec, declared: DeclaredGroup, report: Report) -
             counting(("leg", number, "name"), f"two legs are called {leg_declared.name}", "rename one")
         if leg is not None:
             legs[leg.name] = leg
-    if problems:
-        return None
-    _check_names(declared, legs, counting)
+    failed = {*broken, *(leg.name for leg in declared.legs if leg.name not in legs)}
+    _check_names(declared, legs, failed, counting)
     _check_parents(spec, declared, counting)
-    if problems:
-        return None
     _check_amounts(declared, legs, counting)
     declared = declared.model_copy(update={"rules": [*declared.rules, *_implied(declared, legs)]})
-    draft = GroupDraft(declared, legs, counting)
+    draft = GroupDraft(declared, legs, counting, failed)
     _add_rules(spec, draft)
+    if problems or failed:
+        return None
     compiled = _compiled(spec, draft)
-    if compiled is None or problems:
+    if problems:
         return None
     entries = tuple(RuleEntry(rule.name, rule.kind, rule.class_, rule.leg) for rule in declared.rules)
     return SpecGroup(
@@ -82,25 +89,37 @@ def compile_group(spec: DeclaredSpec, declared: DeclaredGroup, report: Report) -
     )
 
 
-def _check_names(declared: DeclaredGroup, legs: dict[str, Leg], report: Report) -> None:
-    taken = set(legs)
+def _mention(part: BaseModel, names: Collection[str]) -> bool:
+    """Whether a rule or subset mentions one of the names anywhere."""
+    return not set(_WORD.findall(repr(part.model_dump(exclude={"name"})))).isdisjoint(names)
+
+
+def _check_names(declared: DeclaredGroup, legs: dict[str, Leg], failed: set[str], report: Report) -> None:
+    """Names are there and taken once; `failed` grows by the subsets that cannot be read."""
+    taken = {leg.name for leg in declared.legs}
     for number, subset in enumerate(declared.subsets):
-        if subset.leg not in legs:
+        if _mention(subset, failed):
+            failed.add(subset.name)
+        elif subset.leg not in legs:
+            failed.add(subset.name)
             report(("subset", number, "leg"), f"there is no leg {subset.leg}", f"the legs are {', '.join(legs)}")
         if subset.name in taken:
             report(("subset", number, "name"), f"the name {subset.name} is taken", "rename the subset")
         taken.add(subset.name)
+    seen: set[tuple[str, str]] = set()
     for number, rule in enumerate(declared.rules):
-        if rule.leg and rule.leg not in legs:
+        if (rule.name, rule.leg) in seen:
+            report(
+                ("rule", number, "name"), f"two rules about {rule.leg or 'the group'} are called {rule.name}",
+                "rename one: a finding is known by its rule and entity",
+            )  # fmt: skip
+        seen.add((rule.name, rule.leg))
+        if rule.leg and rule.leg not in {leg.name for leg in declared.legs} | failed:
             report(
                 ("rule", number, "leg"),
                 f"rule {rule.name}: there is no leg {rule.leg}",
                 f"the legs are {', '.join(legs)}",
             )
-        for column in ("after",):
-            name = getattr(rule, column, "")
-            if name and column == "after" and name not in taken:
-                report(("rule", number, column), f"rule {rule.name}: there is no leg or subset {name}", "name one")
 
 
 def _check_amounts(declared: DeclaredGroup, legs: dict[str, Leg], report: Report) -> None:
@@ -157,10 +176,12 @@ def _add_rules(spec: DeclaredSpec, draft: GroupDraft) -> None:
     numbered = sorted(enumerate(draft.declared.rules), key=lambda numbered: numbered[1].kind != "unique")
     entity_kind = draft.declared.name if spec.name == DEFAULT_SPEC else f"{spec.name}.{draft.declared.name}"
     for number, rule in numbered:
+        if _mention(rule, draft.failed) or (rule.leg and rule.leg not in draft.legs):
+            continue
         _KINDS[rule.kind](RuleDraft(draft, number, rule, entity_kind), rule)
 
 
-def _compiled(spec: DeclaredSpec, draft: GroupDraft) -> Compiled | None:
+def _compiled(spec: DeclaredSpec, draft: GroupDraft) -> Compiled:
     text = "\n".join(_judge_text(draft)) + "\n"
     held_against, held_text = _held_against(draft)
     text += held_text

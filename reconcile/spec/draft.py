@@ -7,7 +7,7 @@ rule about each row with plain conditions, so that a row in order costs little m
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from reconcile.formula.errors import FormulaError
@@ -34,10 +34,13 @@ def inside(conditions: Iterable[str], body: Lines) -> Lines:
 
 
 class GroupDraft:
-    """What the judge of one group consists of so far."""
+    """What the judge of one group consists of so far; `failed` are names whose errors were told before."""
 
-    def __init__(self, declared: DeclaredGroup, legs: dict[str, Leg], report: Report) -> None:
+    def __init__(
+        self, declared: DeclaredGroup, legs: dict[str, Leg], report: Report, failed: Collection[str] = ()
+    ) -> None:
         self.declared = declared
+        self.failed = failed
         self.legs = legs
         self.report = report
         self.subsets = {subset.name: (number, subset) for number, subset in enumerate(declared.subsets)}
@@ -177,6 +180,8 @@ class GroupDraft:
                 text = f"key[{self.declared.key.index(column_name)}]"
                 continue
             leg = self.legs.get(leg_name)
+            if leg_name in self.failed:
+                continue
             if leg is None or column_name not in leg.topic_columns:
                 self.report(
                     (column,), f"`{column}`: there is no column {name}", "write `leg.column` with the name of a leg"

@@ -6,6 +6,7 @@ import difflib
 import re
 import tomllib
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from reconcile.spec.declared import DeclaredSpec
 from reconcile.spec.errors import Problem, SpecError
 from reconcile.spec.lines import Place, line_of, lines_of
 from reconcile.spec.model import Spec, SpecGroup
+from reconcile.spec.rest import Rest
 
 _AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _SCENARIO: Final = re.compile(r"^\[\[scenario\]\]", re.MULTILINE)
@@ -51,8 +53,8 @@ def read_spec(text: str, *, file: str) -> Spec:
     """The spec of a text; `file` is what errors call it. Errors: SpecError with every problem."""
     reading = _Reading(text, file)
     declared = reading.declared()
-    groups = reading.groups(declared)
-    if reading.problems:
+    groups = reading.groups(declared) if declared is not None else []
+    if declared is None or reading.problems:
         raise SpecError(reading.problems)
     return Spec(declared.name, declared.version, declared.description, tuple(groups))
 
@@ -79,13 +81,16 @@ class _Reading:
         self.file = file
         self.lines = lines_of(text)
         self.problems: list[Problem] = []
+        self.rest = Rest({})
 
     def report(self, place: Place, what: str, remedy: str) -> None:
-        """One more problem."""
-        self.problems.append(Problem(what, self.file, line_of(self.lines, place), remedy))
+        """One more problem, told once."""
+        problem = Problem(what, self.file, line_of(self.lines, place), remedy)
+        if problem not in self.problems:
+            self.problems.append(problem)
 
-    def declared(self) -> DeclaredSpec:
-        """What the file declares, of the right shape; SpecError if it is not."""
+    def declared(self) -> DeclaredSpec | None:
+        """What the file declares; of a file of the wrong shape, the parts that are right, so that they are checked too."""
         try:
             document = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -96,20 +101,23 @@ class _Reading:
         try:
             return DeclaredSpec.model_validate(document)
         except ValidationError as error:
-            for fault in error.errors():
-                self.report_fault(document, fault)
-            raise SpecError(self.problems) from None
+            faults = error.errors()
+        for fault in faults:
+            self.report_fault(document, fault)
+        self.rest = Rest(document)
+        self.rest.take_out([(_place_in(document, fault["loc"]), fault["type"]) for fault in faults])
+        try:
+            return DeclaredSpec.model_validate(self.rest.document)
+        except ValidationError:
+            return None
 
     def report_fault(self, document: dict[str, Any], fault: Any) -> None:
         """One fault of the shape, in words."""
         place = _place_in(document, fault["loc"])
         key = str(fault["loc"][-1])
         kind = fault["type"]
-        within = " of ".join(
-            f"{part} {place[at + 1] + 1}" if at + 1 < len(place) and isinstance(place[at + 1], int) else ""  # type: ignore[operator]
-            for at, part in reversed(list(enumerate(place)))
-            if isinstance(part, str) and at + 1 < len(place) and isinstance(place[at + 1], int)
-        )
+        numbered = [(part, after) for part, after in pairwise(place) if isinstance(after, int)]
+        within = " of ".join(f"{part} {number + 1}" for part, number in reversed(numbered))
         subject = within or "the spec"
         if kind == "missing":
             self.report(
@@ -132,15 +140,22 @@ class _Reading:
         """The compiled groups; those with problems are left out."""
         groups = []
         names: set[str] = set()
+        classes: dict[str, str] = {}
         for number, group in enumerate(declared.groups):
+            for at, rule in enumerate(group.rules):
+                if classes.setdefault(rule.name, rule.class_) != rule.class_:
+                    place = self.rest.place_of(("group", number, "rule", at, "class"))
+                    self.report(place, f"rule {rule.name} has two classes", f"write {classes[rule.name]!r} here too")
             if group.name in names:
-                self.report(("group", number, "name"), f"two groups are called {group.name}", "rename one")
+                self.report(
+                    self.rest.place_of(("group", number, "name")), f"two groups are called {group.name}", "rename one"
+                )
             names.add(group.name)
 
             def report(place: Place, what: str, remedy: str, number: int = number) -> None:
-                self.report(("group", number, *place), what, remedy)
+                self.report(self.rest.place_of(("group", number, *place)), what, remedy)
 
-            compiled = compile_group(declared, group, report)
+            compiled = compile_group(declared, group, report, self.rest.broken_names(number))
             if compiled is not None:
                 groups.append(compiled)
         return groups

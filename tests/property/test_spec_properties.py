@@ -27,6 +27,7 @@ from tests.spec_books import (
     rule_text,
 )
 from trueup.model.registers import Mark
+from trueup.model.tables import Id
 
 Rows = dict[str, list[tuple[Any, ...]]]
 """Leg → rows. day: account, day, currency, opening, status, closed_at. ledger: entry_id, account, day, reference, amount,
@@ -156,10 +157,9 @@ def test_a_product_is_rounded_half_up_to_the_minor_unit(rows: Rows) -> None:
 @given(ROWS)
 def test_a_division_by_zero_is_told(rows: Rows) -> None:
     rule = rule_text("implies", leg="ledger", when="ledger.status == 'new'", then="ledger.amount ÷ ledger.fee < 2")
-    found = []
-    for row in by_id(rows["ledger"]):
-        if row[7] == "new" and (not row[5] or Fraction(row[4], row[5]) >= 2):
-            found.append(row[0])
+    found = [
+        row[0] for row in by_id(rows["ledger"]) if row[7] == "new" and (not row[5] or Fraction(row[4], row[5]) >= 2)
+    ]
     findings = judged(rule, rows)
     assert ids(findings) == found
     undecided = {row[0] for row in rows["ledger"] if row[7] == "new" and not row[5]}
@@ -169,10 +169,12 @@ def test_a_division_by_zero_is_told(rows: Rows) -> None:
 @given(ROWS)
 def test_unique(rows: Rows) -> None:
     rule = rule_text("unique", leg="ledger", by=["reference", "status"], detail="as {first.entry_id}")
-    found, first = [], {}
-    for row in by_id(rows["ledger"]):
-        if row[3] is not None and first.setdefault((row[3], row[7]), row) is not row:
-            found.append((row[0], f"as {first[row[3], row[7]][0]}"))
+    first: dict[Any, tuple[Any, ...]] = {}
+    found = [
+        (row[0], f"as {first[row[3], row[7]][0]}")
+        for row in by_id(rows["ledger"])
+        if row[3] is not None and first.setdefault((row[3], row[7]), row) is not row
+    ]
     assert [(one.entity_id, one.detail) for one in judged(rule, rows)] == found
 
 
@@ -232,7 +234,8 @@ def test_stuck(rows: Rows) -> None:
 
 def marks_of(leg: str, field: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Mark]]:
     """Changes of a field of some rows, each at a time of its own."""
-    steps = st.tuples(st.sampled_from((1, 2, "a")), values, values, TIMES)
+    keys: st.SearchStrategy[Id] = st.sampled_from((1, 2, "a"))
+    steps = st.tuples(keys, values, values, TIMES)
     return st.lists(steps, max_size=4, unique_by=lambda step: step[3]).map(
         lambda made: [
             Mark(leg, "a", key, at_us, at_us, field, old, new, 0, 0) for key, old, new, at_us in made if old != new

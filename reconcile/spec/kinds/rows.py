@@ -55,6 +55,7 @@ def sum_(at: RuleDraft, rule: SumRule) -> None:
     when = at.condition("when", rule.when)
     expected, actual = at.amount("expected", rule.expected), at.amount("actual", rule.actual)
     if expected is None or actual is None:
+        at.tell([])  # so that errors of the detail are told as well
         return
     both = joined("", "money", [expected, actual])
     currency = at.currency()
@@ -194,6 +195,7 @@ def implies(at: RuleDraft, rule: ImpliesRule) -> None:
     when = at.condition("when", rule.when)
     then = at.draft.condition(rule.then, at.scope, at.place("then"))
     if then is None or not when:
+        at.tell([])  # so that errors of the detail are told as well
         return
     at.needs |= then.needs
     at.may_fail = at.may_fail or then.may_fail

@@ -17,9 +17,11 @@ from cdc.polling import poll_batch
 from cdc.topics import source_topic
 from clickhouse.reader import Reader
 from trueup.embedded.runtime import RuntimeState
+from trueup.group_wiring import consumer_group
 from trueup.model.money import shown
 from trueup.model.tables import ORDER_TABLES, TABLES
 from trueup.settings import Settings
+from trueup.user_specs import read_user_specs
 
 EVENTS_READ_MAX: Final = 200_000
 """CDC events of one partition that a trace looks through, newest ones."""
@@ -46,29 +48,38 @@ def stack_status(settings: Settings, runtime: RuntimeState, reader: Reader) -> d
 
 
 def group_lag(settings: Settings) -> int | None:
-    """Records in the source topics that the workers have not made durable yet; None where the broker cannot tell."""
+    """Records in the source topics that the workers have not made durable yet; None where the broker cannot tell.
+
+    A topic that users' own specs read as well counts for them too.
+    """
     source = settings.source
-    topics = [source_topic(source.name, source.schema_name, table) for table in TABLES]
-    ends = end_offsets(settings.kafka.bootstrap, topics)
-    durable = committed_offsets(settings)
-    if durable is None:
-        return None
-    return sum(
-        max(0, end - max(0, durable.get((topic, partition), 0)))
-        for topic, offsets in ends.items()
-        for partition, end in enumerate(offsets)
-    )
+    read = {settings.kafka.group: [source_topic(source.name, source.schema_name, table) for table in TABLES]}
+    specs = read_user_specs(settings)
+    if specs.specs:
+        read[consumer_group(settings, specs)] = list(specs.topics)
+    lag = 0
+    for group, topics in read.items():
+        durable = committed_offsets(settings, group)
+        if durable is None:
+            return None
+        for topic, offsets in end_offsets(settings.kafka.bootstrap, topics).items():
+            lag += sum(max(0, end - max(0, durable.get((topic, number), 0))) for number, end in enumerate(offsets))
+    return lag
 
 
-def committed_offsets(settings: Settings) -> dict[tuple[str, int], int] | None:
-    """(topic, partition) → the offset below which the workers have made everything durable; None where the broker cannot tell."""
+def committed_offsets(settings: Settings, group: str = "") -> dict[tuple[str, int], int] | None:
+    """(topic, partition) → the offset below which the workers have made everything durable; None where the broker cannot tell.
+
+    `group` is a consumer group other than that of the settings.
+    """
     try:
         admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap, client_id="trueup-status")
     except KafkaError:
         # The broker in memory does not speak all of the protocol.
         return None
     try:
-        committed = admin.list_group_offsets(settings.kafka.group)[settings.kafka.group]
+        name = group or settings.kafka.group
+        committed = admin.list_group_offsets(name)[name]
     except KafkaError:
         return None
     finally:

@@ -82,8 +82,11 @@ def release_against_funding(
 
     Nothing is said of a release that a first copy of the source brought as released: nobody knows when that was.
     """
-    first: Register[Release] | None = references.first_in("release_summary", register.source, register.primary_key, RELEASED)
-    if first is None or first.row is None or references.is_copied(first):
+    first: Register[Release] | None = references.first_in(
+        "release_summary", register.source, register.primary_key, RELEASED
+    )
+    # The reference tables may be ahead: what is not in the books yet is judged when it is.
+    if first is None or first.row is None or first.commit_us > books.newest_us or references.is_copied(first):
         return
     channel = Channel(first.row.payment_method, first.row.currency)
     place = (register.source, channel)

@@ -124,6 +124,17 @@ def test_earlier_releases_of_the_channel_have_taken_their_part() -> None:
     assert told(later.put("release_summary", release_id=2), ONE_PAYOUT) == set()
 
 
+def test_a_release_that_only_the_reference_tables_know_of_is_judged_later() -> None:
+    log = SourceLog().put("release_summary", status="funded")
+    books, references = ReleaseBooks(1), ReferenceBooks()
+    (change,) = changes_of(log)
+    merge_register(books.releases, change)
+    books.newest_us = change.commit_us
+    for later in changes_of(log.tick().put("release_summary", status="released")):
+        references.take(later, copied=False)
+    assert judge_release(books, references, TOLERANCES.grace_us) == []
+
+
 def test_nothing_is_said_of_funding_before_the_first_copy() -> None:
     assert findings(SourceLog().put("release_summary"), ONE_PAYOUT, copied=True) == []
 

@@ -11,7 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
 
 from streams.codec import dumps, loads
 
@@ -26,9 +35,12 @@ SWEPT: Final = b"w"
 _META: Final = b"m"
 _MIB: Final = 1 << 20
 WRITE_BUFFER_MIB: Final = 4
-BLOCK_CACHE_MIB: Final = 64
+WRITE_BUFFERS_MIB: Final = 48
+"""Of all stores of a process together: a worker may own dozens."""
 
-_block_cache: list[Cache] = []
+BLOCK_CACHE_MIB: Final = 32
+
+_shared: list[tuple[Cache, WriteBufferManager]] = []
 
 
 class Meta(NamedTuple):
@@ -133,10 +145,12 @@ def _options() -> Options:
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
     options.set_compression_type(DBCompressionType.lz4())
-    if not _block_cache:
-        _block_cache.append(Cache(BLOCK_CACHE_MIB * _MIB))
+    if not _shared:
+        _shared.append((Cache(BLOCK_CACHE_MIB * _MIB), WriteBufferManager(WRITE_BUFFERS_MIB * _MIB, False)))
+    cache, write_buffers = _shared[0]
+    options.set_write_buffer_manager(write_buffers)
     table = BlockBasedOptions()
-    table.set_block_cache(_block_cache[0])
+    table.set_block_cache(cache)
     table.set_bloom_filter(10, False)
     options.set_block_based_table_factory(table)
     return options

@@ -132,7 +132,7 @@ def deadline_key(due_us: int, identity: bytes) -> bytes:
 
 def _unlogged() -> WriteOptions:
     options = WriteOptions()
-    options.disable_wal = True
+    options.disable_wal = True  # type: ignore[assignment, method-assign]  # a property; its stub says method
     return options
 
 

@@ -10,34 +10,15 @@ from trueup.model.tables import Id
 DiscrepancyClass = Literal["one-sided", "wrong-amount", "mismatch"]
 Direction = Literal["", "short", "long"]
 
-CLASSES: Final[dict[str, DiscrepancyClass]] = {
-    "missing-billing": "one-sided",
-    "orphan-billing": "one-sided",
-    "missing-payout": "one-sided",
-    "orphan-payout": "one-sided",
-    "orphan-statement": "one-sided",
-    "wrong-billing-amount": "wrong-amount",
-    "wrong-payout-amount": "wrong-amount",
-    "wrong-payout-total": "wrong-amount",
-    "statement-drift": "wrong-amount",
-    "silent-repair": "wrong-amount",
+DISCREPANCY_CLASSES: Final[tuple[DiscrepancyClass, ...]] = ("mismatch", "one-sided", "wrong-amount")
+"""The classes, each of which is also the discrepancy topic that its rules are published on."""
+
+CODED_CLASSES: Final[dict[str, DiscrepancyClass]] = {
     "funding-short": "wrong-amount",
     "release-mismatch": "wrong-amount",
-    "currency-mismatch": "mismatch",
-    "party-mismatch": "mismatch",
-    "duplicate-billing": "mismatch",
-    "duplicate-payout": "mismatch",
-    "duplicate-id": "mismatch",
-    "status-mismatch": "mismatch",
-    "late-item": "mismatch",
     "rule-violation": "mismatch",
-    "illegal-transition": "mismatch",
-    "stuck": "mismatch",
 }
-"""Rule → class, which is also the discrepancy topic it is published on."""
-
-RULES_VERSION: Final = 1
-"""Raised whenever a rule's meaning changes; every discrepancy names the version that judged it."""
+"""Rule → class of the rules that are code; those of specs have theirs in the spec."""
 
 
 class Evidence(NamedTuple):

@@ -1,37 +1,21 @@
-"""State machines of the settlement domain: the transitions that the books allow."""
+"""State machines of the settlement domain: the steps that the settlement spec allows."""
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
 
-TRANSITIONS: Final[dict[str, frozenset[tuple[object, object]]]] = {
-    "orders": frozenset(
-        {
-            ("created", "paid"),
-            ("created", "cancelled"),
-            ("paid", "completed"),
-            ("completed", "refunded"),
-            ("completed", "partially_refunded"),
-        }
-    ),
-    "billing_item": frozenset({("statemented", "paid"), ("statemented", "failed"), ("failed", "statemented")}),
-    "statement": frozenset(
-        {("open", "closed"), ("closed", "confirmed"), ("confirmed", "paying"), ("paying", "paid"), ("paying", "failed")}
-    ),
-    "payout": frozenset(
-        {
-            ("created", "ongoing"),
-            ("ongoing", "paid"),
-            ("ongoing", "failed"),
-            ("ongoing", "failed_no_retry"),
-            ("failed", "created"),
-        }
-    ),
-}
-"""Table → allowed (from, to); everything else is an illegal transition."""
+from reconcile.settlement import shipped_settlement
+from reconcile.spec.model import Steps
+
+
+@cache
+def transitions() -> dict[str, Steps]:
+    """Table → allowed (from, to); everything else is an illegal transition."""
+    legs = [leg for group in shipped_settlement().groups for leg in group.legs]
+    return {leg.table.name: leg.steps for leg in legs if leg.steps is not None}
 
 
 def is_legal(table: str, old: object, new: object) -> bool:
     """Whether the state machine of `table` allows the step; tables without one allow every step."""
-    allowed = TRANSITIONS.get(table)
+    allowed = transitions().get(table)
     return allowed is None or (old, new) in allowed

@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from reconcile.finding import DiscrepancyClass, Finding
+from reconcile.finding import CODED_CLASSES, DiscrepancyClass, Finding
+from reconcile.spec.legs import DEFAULT_SPEC
 from reconcile.spec.load import load_spec
 from reconcile.spec.model import Judge, Spec, Tolerances
 from reconcile.statement_view import StatementView
 from trueup.model.registers import OrderBooks
-
-SETTLEMENT = "settlement"
 
 
 class SettlementRules(NamedTuple):
@@ -20,8 +19,6 @@ class SettlementRules(NamedTuple):
     order_judge: Judge
     statement_judge: Judge
     tolerances: Tolerances
-    version: int
-    classes: dict[str, DiscrepancyClass]
 
     def judge_order(self, books: OrderBooks) -> list[Finding]:
         """Every finding about the order, due now or later."""
@@ -40,10 +37,16 @@ class SettlementRules(NamedTuple):
 def settlement_rules(spec: Spec, tolerances: Tolerances) -> SettlementRules:
     """The rules of a spec that has the settlement's two groups."""
     orders, statements = spec.group("orders"), spec.group("statements")
-    return SettlementRules(orders.judge_legs, statements.judge_legs, tolerances, spec.version, spec.classes)
+    return SettlementRules(orders.judge_legs, statements.judge_legs, tolerances)
 
 
 @cache
 def shipped_settlement() -> Spec:
     """The settlement spec that comes with trueup, read once."""
-    return load_spec(SETTLEMENT)
+    return load_spec(DEFAULT_SPEC)
+
+
+@cache
+def rule_classes() -> dict[str, DiscrepancyClass]:
+    """Rule → class of every rule about the settlement, in the spec or in code."""
+    return {**shipped_settlement().classes, **CODED_CLASSES}

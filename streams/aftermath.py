@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from cdc.polling import poll_batch
-from reconcile.finding import CLASSES
+from reconcile.finding import DISCREPANCY_CLASSES
 from reconcile.lifecycle import Case, decode_case
 from streams.codec import loads
 from streams.contributions import TotalKey
@@ -94,7 +94,7 @@ def read_aftermath(bootstrap: str, since_us: int) -> Aftermath:
 
 
 def _read(consumer: Consumer, since_ms: int, bootstrap: str) -> Aftermath:
-    topics = [PARTIALS_TOPIC, TOTALS_TOPIC, *(DISCREPANCY_PREFIX + kind for kind in sorted(set(CLASSES.values())))]
+    topics = [PARTIALS_TOPIC, TOTALS_TOPIC, *(DISCREPANCY_PREFIX + kind for kind in DISCREPANCY_CLASSES)]
     known = consumer.list_topics(timeout=REQUEST_SECONDS).topics
     places = [TopicPartition(topic, number) for topic in topics if topic in known for number in known[topic].partitions]
     ends = {

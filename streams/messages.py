@@ -6,8 +6,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from reconcile.finding import CLASSES, RULES_VERSION
 from reconcile.lifecycle import Case, discrepancy_id, encode_case
+from reconcile.settlement import rule_classes, shipped_settlement
+from reconcile.spec.legs import DEFAULT_SPEC
 from reconcile.statement_view import RunningTotal
 from streams.codec import dumps, loads
 from streams.statement_state import decode_partial, encode_partial
@@ -20,9 +21,6 @@ PARTIALS_TOPIC: Final = "trueup.statement-partials"
 TOTALS_TOPIC: Final = "trueup.statement-totals"
 QUARANTINE_TOPIC: Final = "trueup.quarantine"
 DISCREPANCY_PREFIX: Final = "discrepancy."
-SETTLEMENT: Final = "settlement"
-"""The name of the spec that the stages of orders and statements judge by."""
-
 CASE_HEADER: Final = "trueup-case"
 OWNER_HEADER: Final = "trueup-owner"
 """Headers of a discrepancy: its case as the state keeps it, and [stage, partition, id of the order or statement]."""
@@ -51,7 +49,9 @@ class CaseStep(NamedTuple):
     @property
     def judged_by(self) -> RuleStamp:
         """The rule that judged."""
-        return self.stamp or RuleStamp(SETTLEMENT, RULES_VERSION, CLASSES[self.case.finding.rule])
+        if self.stamp is not None:
+            return self.stamp
+        return RuleStamp(DEFAULT_SPEC, shipped_settlement().version, rule_classes()[self.case.finding.rule])
 
     @property
     def identifier(self) -> str:

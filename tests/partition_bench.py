@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import orjson
 
-from reconcile.finding import CLASSES
+from reconcile.finding import DISCREPANCY_CLASSES
 from reconcile.lifecycle import Case, CaseKey, decode_case
 from reconcile.settlement import settlement_rules, shipped_settlement
 from reconcile.spec.model import Tolerances
@@ -280,7 +280,7 @@ def open_cases(cases: Iterable[Case]) -> set[Opened]:
 def published_open(sent: Iterable[Sent]) -> set[tuple[str, str, str]]:
     """(rule, entity kind, entity id) of the discrepancies whose last message says open: the compacted topics."""
     last: dict[bytes | None, dict[str, Any]] = {}
-    topics = {DISCREPANCY_PREFIX + kind for kind in CLASSES.values()}
+    topics = {DISCREPANCY_PREFIX + kind for kind in DISCREPANCY_CLASSES}
     for message in sent:
         if message.topic in topics:
             last[message.key] = orjson.loads(message.value or b"{}")

@@ -9,7 +9,7 @@ import orjson
 
 from reconcile.causes.cause import Cause, at, deleted, money, span
 from reconcile.finding import Finding, id_order
-from reconcile.machines import TRANSITIONS
+from reconcile.machines import transitions
 from trueup.model.registers import Mark, Register, RegisterKey
 
 AMOUNT_FIELDS: Final = frozenset({"gross_amount", "tax_amount", "fee_amount", "amount"})
@@ -79,7 +79,7 @@ def cause_of_step(finding: Finding, marks: Iterable[Mark]) -> Cause:
 
 def _steps_between(table: str, old: object, new: object) -> list[object] | None:
     """The states of the shortest legal way from `old` to `new`, ends left out; None where there is none."""
-    allowed = sorted(TRANSITIONS.get(table, ()), key=str)
+    allowed = sorted(transitions().get(table, ()), key=str)
     ways: list[list[object]] = [[old]]
     seen = {old}
     for way in ways:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ from reconcile.spec.kinds import history, rows, totals
 from reconcile.spec.kinds.common import RuleDraft
 from reconcile.spec.legs import DEFAULT_SPEC, Report, build_leg
 from reconcile.spec.lines import Place
-from reconcile.spec.model import Compiled, HeldAgainst, Leg, RuleEntry, SpecGroup
+from reconcile.spec.model import Compiled, HeldAgainst, Leg, RuleEntry, SpecGroup, Steps
 from reconcile.spec.terms import Scope
 
 Kind = Callable[[RuleDraft, Any], None]
@@ -70,7 +71,7 @@ def compile_group(
         if leg_declared.name in legs:
             counting(("leg", number, "name"), f"two legs are called {leg_declared.name}", "rename one")
         if leg is not None:
-            legs[leg.name] = leg
+            legs[leg.name] = replace(leg, steps=_steps(declared, leg.name))
     failed = {*broken, *(leg.name for leg in declared.legs if leg.name not in legs)}
     _check_names(declared, legs, failed, counting)
     _check_parents(spec, declared, counting)
@@ -87,6 +88,11 @@ def compile_group(
     return SpecGroup(
         (spec.name, spec.version), declared.name, tuple(declared.key), tuple(legs.values()), entries, compiled
     )
+
+
+def _steps(declared: DeclaredGroup, leg: str) -> Steps | None:
+    machine = next((rule for rule in declared.rules if isinstance(rule, MachineRule) and rule.leg == leg), None)
+    return None if machine is None else history.steps_of(machine)
 
 
 def _mention(part: BaseModel, names: Collection[str]) -> bool:

@@ -10,6 +10,9 @@ from reconcile.finding import DiscrepancyClass, Finding
 from trueup.model.registers import GroupBooks, Mark, Register, RegisterKey
 from trueup.model.tables import Id, Table
 
+Steps = frozenset[tuple[object, object]]
+"""Allowed steps (from, to) of a status."""
+
 Move = tuple[str, object, object]
 """(column, old, new), as `Change.moves` tells it."""
 
@@ -29,7 +32,8 @@ class Leg:
     `row_type` is a NamedTuple class whose fields stand in the order of the table's columns. `match` are the columns that
     form the match key. `entity_kind` is what findings call its rows, `mark_table` what marks call them, `evidence_table` the
     table that evidence names. `currency` is a column, or a currency code that all rows share, or "" for a leg without
-    amounts. `amount` is an expression over the leg's own columns.
+    amounts. `amount` is an expression over the leg's own columns. `steps` are those of the leg's state machine, None for a
+    leg without one.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Leg:
     status: str = ""
     business_time: str = ""
     parent: Mapping[str, str] = field(default_factory=dict)
+    steps: Steps | None = None
 
     @property
     def topic_columns(self) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse.columns import mirror_row, to_arrow
 from clickhouse.migrate import migrate
 from clickhouse.schema import DISCREPANCY, DISCREPANCY_EVENT, MIRRORS
-from reconcile.finding import CLASSES, Finding
+from reconcile.finding import Finding
 from reconcile.lifecycle import Case, discrepancy_id
+from reconcile.settlement import rule_classes
 from streams.messages import CaseStep, TopicNames
 from streams.output import Output
 from tests.integration.clickhouse_books import Server, running_server
@@ -68,7 +69,7 @@ def raise_case(client: Client, rule: str) -> Case:
 @pytest.mark.parametrize("rule", PAGES)
 def test_the_queries_of_a_page_show_its_example(rule: str, server: Server, client: Client) -> None:
     write(client, EXAMPLES[rule])
-    if rule in CLASSES:
+    if rule in rule_classes():
         raise_case(client, rule)
     with server.analyst() as analyst:
         for query, entity_id in zip(queries_of(PAGES[rule]), EXAMPLES[rule].entity_ids, strict=True):

@@ -23,7 +23,9 @@ STATUSES = (
     ("statement", "open"), ("statement", "paid"), ("payout", "ongoing"), ("payout", "created"),
 )  # fmt: skip
 TOLERANCES = st.builds(
-    Tolerances, st.integers(0, 20 * SECOND_US), st.dictionaries(st.sampled_from(STATUSES), st.integers(0, 30 * SECOND_US))
+    Tolerances,
+    st.integers(0, 20 * SECOND_US),
+    st.dictionaries(st.sampled_from(STATUSES), st.integers(0, 30 * SECOND_US)),
 )
 
 
@@ -50,9 +52,7 @@ def test_orders(what: list[Step], tolerances: Tolerances, data: st.DataObject) -
 
 @THOROUGH
 @given(steps("statement", "payout"), partials(), TOLERANCES, st.data())
-def test_statements(
-    what: list[Step], sent: list[PartialSpec], tolerances: Tolerances, data: st.DataObject
-) -> None:
+def test_statements(what: list[Step], sent: list[PartialSpec], tolerances: Tolerances, data: st.DataObject) -> None:
     rules = settlement_rules(shipped_settlement(), tolerances)
     books: dict[object, StatementBooks] = {}
     for change in changes_in_any_order(what, data):

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from cdc.topics import topic_plan
 from clickhouse.schema import DEFINITIONS
 from clickhouse.views import VIEWS
-from reconcile.finding import CLASSES
+from reconcile.settlement import rule_classes
 from streams.metrics import WorkerMetrics
 from trueup.cli import app
 from trueup.settings import RuleSettings, Settings
@@ -200,7 +200,7 @@ def test_the_rules_are_the_rules_of_the_code() -> None:
         for row in rows_of(section_of(page, title)):
             for rule in names_in(row[0]):
                 written.setdefault(rule, set()).add(row[1].split(",")[0])
-    assert {rule: {kind} for rule, kind in CLASSES.items()} == written
+    assert {rule: {kind} for rule, kind in rule_classes().items()} == written
 
 
 def test_topics_are_listed_and_named_right() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from reconcile.finding import RULES_VERSION, Evidence, Finding
+from reconcile.finding import Evidence, Finding
 from reconcile.lifecycle import Case, discrepancy_id
+from reconcile.settlement import shipped_settlement
 from streams.messages import (
     CaseStep,
     PartialMessage,
@@ -34,7 +35,11 @@ def test_a_discrepancy_tells_its_whole_state() -> None:
     told = orjson.loads(value)
     assert topic == "discrepancy.wrong-amount"
     assert key.decode() == told["discrepancy_id"] == discrepancy_id(CASE.key)
-    assert (told["rule"], told["rule_version"], told["status"]) == ("wrong-billing-amount", RULES_VERSION, "open")
+    assert (told["rule"], told["rule_version"], told["status"]) == (
+        "wrong-billing-amount",
+        shipped_settlement().version,
+        "open",
+    )
     assert (told["expected"], told["actual"], told["delta"], told["currency"]) == ("8.00", "8.01", "0.01", "USD")
     assert (told["entity_id"], told["order_id"], told["statement_id"]) == ("7", "7", "1")
     assert told["evidence"] == [

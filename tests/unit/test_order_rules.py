@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from reconcile.finding import CLASSES, Finding
+from reconcile.finding import Finding
+from reconcile.settlement import rule_classes
 from streams.merge import merge
 from tests.partition_bench import RULES, TOLERANCES
 from tests.source_log import SECOND_US, START_US, SourceLog, changes_of
@@ -54,7 +55,7 @@ def test_good_books_break_no_rule() -> None:
 
 def test_every_rule_has_a_class() -> None:
     for log in (SourceLog().put("orders"), SourceLog().put("billing_item"), SourceLog().put("payout_item")):
-        assert {one.rule for one in findings(log)} <= set(CLASSES)
+        assert {one.rule for one in findings(log)} <= set(rule_classes())
 
 
 @pytest.mark.parametrize("status", ["completed", "refunded", "partially_refunded"])

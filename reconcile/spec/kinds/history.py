@@ -6,10 +6,8 @@ from reconcile.spec.declared import MachineRule, OneSourceRule, UnchangedRule
 from reconcile.spec.draft import indented, inside
 from reconcile.spec.kinds.common import RuleDraft
 from reconcile.spec.kinds.rows import edits_text
-from reconcile.spec.model import Leg
+from reconcile.spec.model import Leg, Steps
 from reconcile.spec.terms import Term, currency_text, joined, same_currency
-
-Steps = frozenset[tuple[object, object]]
 
 
 def unchanged(at: RuleDraft, rule: UnchangedRule) -> None:

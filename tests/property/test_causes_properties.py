@@ -103,3 +103,19 @@ def test_every_case_of_a_statement_has_a_cause(what: list[Step], specs: list[Any
         finally:
             bench.close()
     assert [case for case in cases if not told(case)] == []
+
+
+@HALF
+@given(steps("orders", "billing_item", "payout_item"))
+def test_the_same_log_is_told_in_the_same_bytes(what: list[Step]) -> None:
+    messages = messages_of(happened(what).events)
+    told_by = []
+    for _ in range(2):
+        with tempfile.TemporaryDirectory() as path:
+            bench = order_bench(Path(path))
+            try:
+                straightforward(bench, messages)
+                told_by.append(bench.sent)
+            finally:
+                bench.close()
+    assert told_by[0] == told_by[1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from reconcile.finding import DiscrepancyClass, Finding
-from trueup.model.registers import GroupBooks, Mark, Register, RegisterKey
+from trueup.model.registers import GroupBooks
 from trueup.model.tables import Id, Table
 
 Steps = frozenset[tuple[object, object]]
@@ -155,7 +155,3 @@ class Spec:
     def group(self, name: str) -> SpecGroup:
         """The group of this name; KeyError if there is none."""
         return {group.name: group for group in self.groups}[name]
-
-
-Registers = dict[RegisterKey, Register[Any]]
-Marks = list[Mark]

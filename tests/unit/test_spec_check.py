@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from tests.spec_books import HEAD, rule_text
 from trueup.cli import app
 
-
 LINE = 50
 """Where the spec is wrong."""
 

@@ -23,7 +23,7 @@ from reconcile.settlement import settlement_rules, shipped_settlement
 from streams.merge import merge
 from trueup.model.registers import OrderBooks
 from trueup.model.tables import ORDER_TABLES, Id
-from trueup.settings import RuleSettings
+from trueup.settings import Settings
 from trueup.wiring import tolerances_of
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,7 +44,7 @@ Judge = Callable[[OrderBooks], list[Finding]]
 
 def run(orders: int = 5_000) -> dict[str, Any]:
     """Ratios and µs per order, medians of alternating rounds; `spec_cost_ratio` is that of clean orders."""
-    tolerances = tolerances_of(RuleSettings())
+    tolerances = tolerances_of(Settings())
     rules = settlement_rules(shipped_settlement(), tolerances)
 
     def by_hand(books: OrderBooks) -> list[Finding]:

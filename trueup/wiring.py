@@ -15,6 +15,7 @@ from clickhouse.release_table import RELEASE_WIDE
 from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
 from clickhouse.writer import Writer
 from reconcile.cases.policy import CasePolicy, MoneyLimits, Urgency
+from reconcile.charging.load import load_charging
 from reconcile.settlement import settlement_rules, shipped_settlement
 from reconcile.spec.model import Tolerances
 from streams.batch import Stage, TopicPartition
@@ -46,7 +47,7 @@ from streams.worker import (
 )
 from trueup.group_wiring import GroupOpener, LegOpener, Place, consumer_group, stages_of_specs
 from trueup.model.tables import MIRRORED_TABLES, REFERENCE_TABLES, TABLES
-from trueup.settings import CaseSettings, RuleSettings, Settings
+from trueup.settings import CaseSettings, Settings
 from trueup.user_specs import read_user_specs
 
 CLICKHOUSE_GIVE_UP_SECONDS: Final = 20.0
@@ -66,13 +67,15 @@ def wall_clock_us() -> int:
     return time.time_ns() // 1000
 
 
-def tolerances_of(rules: RuleSettings) -> Tolerances:
-    """The rules' settings in the units of the rules."""
+def tolerances_of(settings: Settings) -> Tolerances:
+    """What the settings say to the rules, in their units. Errors: SpecError for a charging spec that cannot be used."""
+    rules = settings.rules
     limits = {}
     for name, seconds in rules.stuck_seconds.items():
         table, _, status = name.partition(".")
         limits[(table, status)] = round(seconds * 1_000_000)
-    return Tolerances(round(rules.grace_seconds * 1_000_000), limits)
+    charging = load_charging(settings.charging.spec) if settings.charging.spec else None
+    return Tolerances(round(rules.grace_seconds * 1_000_000), limits, charging)
 
 
 def policy_of(cases: CaseSettings) -> CasePolicy:
@@ -166,7 +169,7 @@ class _Builder:
             return LegOpener(self.settings, self.specs, output)
         if stage.name == GROUPS:
             place = Place(self.directory / stage.name, self.client)
-            return GroupOpener(self.settings, self.specs, tolerances_of(self.settings.rules), output, place)
+            return GroupOpener(self.settings, self.specs, tolerances_of(self.settings), output, place)
         openers: dict[str, type[_CaseOpener | _ReleaseOpener]] = {CASES: _CaseOpener, RELEASES: _ReleaseOpener}
         return openers.get(stage.name, _Opener)(self, stage)
 
@@ -194,7 +197,7 @@ class _Opener:
         self._decoders = builder.decoders(stage)
         self._output = builder.outputs[stage.name]
         self._references = builder.references
-        self._rules = settlement_rules(shipped_settlement(), tolerances_of(settings.rules))
+        self._rules = settlement_rules(shipped_settlement(), tolerances_of(settings))
         self._partition_count = settings.kafka.partitions
         share = settings.streams.cache_entities // settings.kafka.partitions
         self._cache_entities = share if stage.name == "orders" else share // STATEMENT_WEIGHT
@@ -228,7 +231,7 @@ class _ReleaseOpener:
         self._decoders = builder.decoders(stage)
         self._output = builder.outputs[stage.name]
         self._references = builder.references
-        self._tolerances = tolerances_of(settings.rules)
+        self._tolerances = tolerances_of(settings)
         self._partition_count = settings.kafka.partitions
         self._cache_entities = settings.streams.cache_entities // settings.kafka.partitions // STATEMENT_WEIGHT
         self._recovery = Recovery(

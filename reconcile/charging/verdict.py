@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from reconcile.charging.charge import charge
 from reconcile.charging.model import Charging
 from reconcile.formula.errors import FormulaError
-from trueup.model.tables import Order
+
+
+class Charged(Protocol):
+    """What a charge is computed from, such as an order."""
+
+    @property
+    def factors(self) -> str | None:
+        """The JSON of the factors."""
+
+    @property
+    def currency(self) -> str:
+        """ISO-4217 code that the charge is owed in."""
 
 
 class ExpectedCharge(NamedTuple):
@@ -26,7 +37,7 @@ class ExpectedCharge(NamedTuple):
     factors_sha256: str
 
 
-def expected_charge_minor(charging: Charging, order: Order) -> ExpectedCharge | None:
+def expected_charge_minor(charging: Charging, order: Charged) -> ExpectedCharge | None:
     """Σ that the counted items of the order must have; None where the spec is not meant for such an order: no verdict.
 
     It is the net (payable − receivable) of the spec's seller. A charge that cannot be computed, because a factor is missing or

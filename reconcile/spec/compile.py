@@ -24,7 +24,7 @@ from reconcile.spec.declared import (
     UniqueRule,
 )
 from reconcile.spec.draft import GroupDraft, Lines, indented
-from reconcile.spec.kinds import history, rows, totals
+from reconcile.spec.kinds import charges, history, rows, totals
 from reconcile.spec.kinds.common import RuleDraft
 from reconcile.spec.legs import DEFAULT_SPEC, Report, build_leg
 from reconcile.spec.lines import Place
@@ -43,6 +43,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "unchanged": history.unchanged,
     "machine": history.machine,
     "one-source": history.one_source,
+    "formula": charges.formula,
     **dict.fromkeys(totals.KINDS, totals.about_totals),
 }
 _BUILTINS: Final[dict[str, object]] = {
@@ -207,7 +208,7 @@ def key_text(key: tuple[object, ...]) -> str:
 def _judge_text(draft: GroupDraft) -> Lines:
     names = ", ".join(f"registers_{name}" for name in draft.legs)
     with_totals = any(rule.kind in totals.KINDS for rule in draft.declared.rules)
-    body = ["found = []", "grace_us, limits_us = tolerances"]
+    body = ["found = []", "grace_us, limits_us, charging = tolerances"]
     for name, leg in draft.legs.items():
         if leg.is_single:
             body += [

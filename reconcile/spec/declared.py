@@ -170,6 +170,15 @@ class OneSourceRule(_Rule):
     kind: Literal["one-source"]
 
 
+class FormulaRule(_Rule):
+    """`actual` is what a charging spec says of the row's factors."""
+
+    kind: Literal["formula"]
+    charging: str
+    factors: str
+    actual: Expression
+
+
 class ParentPresenceRule(_Rule):
     """Members name a parent that exists."""
 
@@ -217,6 +226,7 @@ DeclaredRule = Annotated[
     | MachineRule
     | StuckRule
     | OneSourceRule
+    | FormulaRule
     | ParentPresenceRule
     | ParentTotalRule
     | LateMemberRule

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from reconcile.charging.model import Charging
 from reconcile.finding import DiscrepancyClass, Finding
 from trueup.model.registers import GroupBooks
 from trueup.model.tables import Id, Table
@@ -18,10 +19,15 @@ Move = tuple[str, object, object]
 
 
 class Tolerances(NamedTuple):
-    """How long a leg may be late, and how long a row may stay in a state ((table, status) → µs)."""
+    """What the settings say to the rules.
+
+    `grace_us` is how long a leg may be late, `limits_us` how long a row may stay in a state ((table, status) → µs), and
+    `charging` the spec that orders are charged by, None where none is set.
+    """
 
     grace_us: int
     limits_us: dict[tuple[str, str], int]
+    charging: Charging | None = None
 
 
 @dataclass(frozen=True, slots=True)

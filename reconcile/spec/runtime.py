@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from reconcile.charging.verdict import expected_charge_minor
 from reconcile.finding import Evidence, evidence_of, id_order
 from reconcile.formula.functions import ROUNDINGS
 from trueup.model.money import EXPONENTS, to_text
 from trueup.model.registers import Mark, Register, RegisterKey
 
 Held = Register[Any]
+
+
+class FactorsOf(NamedTuple):
+    """What a charge is computed from: the JSON of the factors, and the currency that it is owed in."""
+
+    factors: str | None
+    currency: str
+
+
 Registers = dict[RegisterKey, Held]
 
 EXACT: Final = Context(prec=100, traps=[InvalidOperation, DivisionByZero])
@@ -157,6 +167,7 @@ NAMES: Final[dict[str, object]] = {
     for function in (
         first_live, live, distinct, first_commit_us, row_before, first_edits, illegal_steps, in_several_sources, evidence,
         is_one, first_of, product, quotient, whole, in_minor, round_number, round_amount, told_amount, evidence_of,
+        expected_charge_minor, FactorsOf,
     )
 }  # fmt: skip
 """What a generated judge may call, by name."""

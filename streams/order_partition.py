@@ -25,7 +25,7 @@ from streams.order_state import OrderState, decode_order_state, month_of
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
 from streams.statement_state import decode_partial, encode_partial
-from streams.store import PARTIAL, Meta, PartitionStore
+from streams.store import PARTIAL, UNPUBLISHED, Meta, PartitionStore
 from streams.wide_rows import order_wide_row, statement_partial_row
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
@@ -58,7 +58,9 @@ class OrderPartition(EntityPartition[OrderState]):
         self._partition_count = partition_count
         self._partials: dict[TotalKey, PartialSum] = {}
         self._dirty_partials: set[TotalKey] = set()
-        self._unpublished: set[TotalKey] = set()
+        value = self.side_value(UNPUBLISHED)
+        self._unpublished: set[TotalKey] = set() if value is None else set(map(tuple, loads(value)))
+        self._unpublished_stored = bool(self._unpublished)
         self._held_back: dict[Id, int] = {}
         self._silent_until_us = 0
 
@@ -81,6 +83,10 @@ class OrderPartition(EntityPartition[OrderState]):
         self.adopt_cases(said)
         self._unpublished |= said.partials
         self._silent_until_us = said.marked_us
+
+    def is_behind_its_word(self) -> bool:
+        """Also while partials of a later watermark have been published than this one."""
+        return super().is_behind_its_word() or self.watermark_us <= self._silent_until_us
 
     def process(self, records: Iterable[Record]) -> None:
         """Merge a batch of source records; judge at once what is already settled."""
@@ -224,6 +230,10 @@ class OrderPartition(EntityPartition[OrderState]):
             if key[0] is not None:
                 self._output.add_row("statement_partial", statement_partial_row(key[0], self.number, version, partial))
         self._dirty_partials.clear()
+        if self._unpublished or self._unpublished_stored:
+            # Whoever opens the partition next does not compute these again.
+            self.put_side(UNPUBLISHED, dumps(list(self._unpublished)))
+            self._unpublished_stored = bool(self._unpublished)
         if len(self._partials) > PARTIALS_KEPT_MAX:
             self._partials.clear()
         return self.snapshot(encoded, self._output.clock_us())

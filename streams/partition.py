@@ -203,6 +203,10 @@ class EntityPartition(StatePartition[StateT]):
         for published in said.cases.values():
             self._adopted.setdefault(published.owner, []).append(published.case)
 
+    def is_behind_its_word(self) -> bool:
+        """Whether something that was published before the partition was opened has not been taken up yet."""
+        return bool(self._adopted)
+
     def take_over(self, identifier: Id, state: StateT) -> list[CaseKey]:
         """Put the adopted cases of an entity that is about to be judged into its state; their keys.
 
@@ -257,6 +261,9 @@ class EntityPartition(StatePartition[StateT]):
                 puts.append((deadline_key(state.due_us, identity), b""))
             state.stored_due_us = state.due_us
         self._last_snapshot_watermark_us = self.watermark_us
+        if self.is_behind_its_word():
+            # After another crash it must be read back again.
+            meta = meta._replace(written_us=self.written_us)
         return Snapshot(puts, deletes, meta)
 
 

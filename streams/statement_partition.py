@@ -84,6 +84,10 @@ class StatementPartition(EntityPartition[StatementState]):
         self.adopt_cases(said)
         self._told = set(said.totals)
 
+    def is_behind_its_word(self) -> bool:
+        """Also while running totals that were published have not been published again."""
+        return super().is_behind_its_word() or bool(self._told)
+
     def process(self, records: Iterable[Record]) -> None:
         """Merge a batch of changes, partial totals and markers; judge at once what is already settled."""
         changes: dict[Id, list[Change]] = {}

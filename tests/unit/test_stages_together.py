@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streams.messages import PARTIALS_TOPIC, Marker, encode_watermarks
+from streams.messages import PARTIALS_TOPIC, Marker, PartialMessage, decode_partials_topic, encode_watermarks
 from tests.partition_bench import LogRecord, Message, messages_of, open_cases, order_bench, records_of, statement_bench
 from tests.source_log import SECOND_US, START_US, SourceLog
 
@@ -63,5 +63,34 @@ def test_an_order_that_is_held_back_is_still_held_back_after_a_restart(tmp_path:
         assert bench.partition.marker == Marker(START_US - 1, between_us)
         bench.partition.advance(START_US + 20 * SECOND_US)
         assert bench.partition.marker.settled_us == START_US + 20 * SECOND_US
+    finally:
+        bench.close()
+
+
+def test_a_total_that_was_held_back_is_sent_after_a_second_crash(tmp_path: Path) -> None:
+    """The first life spoke at a later watermark; the second one waits to reach it, and dies with its state durable."""
+    log = SourceLog().put("billing_item").put("payout_item", billing_item_id=77)
+    item, line = records_of(messages_of(log.events))
+    bench = order_bench(tmp_path / "orders")
+    try:
+        bench.partition.process([item])
+        bench.partition.advance(START_US + 17 * SECOND_US)
+        bench.crash()
+        bench.partition.written_us = 1
+        bench.partition.process([item, line])
+        bench.partition.advance(START_US + 16 * SECOND_US)
+        bench.close_window()
+        assert bench.in_flight is not None
+        assert bench.in_flight.meta.written_us == 1
+        bench.finish_window()
+        spoken = len(bench.sent)
+        bench.crash()
+        bench.settle_all(START_US + 20 * SECOND_US)
+        later = [decode_partials_topic(sent.value) for sent in bench.sent[spoken:] if sent.topic == PARTIALS_TOPIC]
+        assert {(one.statement_id, one.payout_id) for one in later if isinstance(one, PartialMessage)} == {
+            (1, None),
+            (None, 1),
+        }
+        assert bench.partition.close_window().meta.written_us != 1
     finally:
         bench.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from reconcile.charging.clearing import clear
 from reconcile.charging.declared import ORDER_CURRENCY
@@ -16,7 +16,10 @@ from reconcile.formula.functions import ROUNDINGS
 from reconcile.formula.kinds import Value
 from reconcile.formula.program import ARITHMETIC
 from trueup.model.errors import InvalidRecord
-from trueup.model.money import exponent, minor_units
+from trueup.model.money import SCALE_DIGITS, exponent, minor_units
+
+_QUANTA: Final = [Decimal((0, (1,), -digits)) for digits in range(SCALE_DIGITS + 1)]
+"""Digits of a currency → the amount of its minor unit."""
 
 
 class Asked(NamedTuple):
@@ -100,21 +103,22 @@ def _holds(of: str, when: CompiledFormula | None, values: Mapping[str, Value], a
 
 def _fees_of(rule: Rule, values: Mapping[str, Value], order_currency: str) -> list[FeeItem]:
     amounts = rule.formula.evaluate_all(values)
-    return [
-        FeeItem(
-            rule.name, fee.name, fee.party, fee.type, fee.direction, *_rounded(amounts[fee.name], fee, order_currency)
-        )
-        for fee in rule.fees
-    ]
+    with localcontext(ARITHMETIC):
+        return [
+            FeeItem(
+                rule.name, fee.name, fee.party, fee.type, fee.direction,
+                *_rounded(amounts[fee.name], fee, order_currency),
+            )
+            for fee in rule.fees
+        ]  # fmt: skip
 
 
 def _rounded(amount: Value, fee: FeeTerms, order_currency: str) -> tuple[str, int]:
-    """(currency, amount in its minor units), rounded as the fee says."""
+    """(currency, amount in its minor units), rounded as the fee says; the context is `ARITHMETIC`."""
     assert isinstance(amount, Decimal)
     currency = order_currency if fee.currency == ORDER_CURRENCY else fee.currency
     try:
-        with localcontext(ARITHMETIC):
-            rounded = amount.quantize(Decimal((0, (1,), -exponent(currency))), ROUNDINGS[fee.rounding])
+        rounded = amount.quantize(_QUANTA[exponent(currency)], ROUNDINGS[fee.rounding])
         return currency, minor_units(rounded, currency)
     except InvalidRecord as error:
         raise FormulaError(str(error), where=f"fee {fee.name}", remedy="correct the currency or the factors") from None

@@ -63,7 +63,7 @@ def _object(text: str) -> dict[str, Any]:
     if len(text) > FACTORS_CHARS_MAX:
         raise _unfit(f"the factors have {len(text):,} characters, {FACTORS_CHARS_MAX:,} are allowed")
     try:
-        found = json.loads(text, parse_float=_float, parse_constant=_float, object_pairs_hook=_without_repeats)
+        found = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise _unfit(f"the factors are no valid JSON: {error}") from None
     if not isinstance(found, dict):
@@ -84,3 +84,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _unfit(what: str) -> FormulaError:
     return FormulaError(what, where="the factors", remedy='write numbers as text, such as {"km": "12.5"}')
+
+
+# Made once: `json.loads` would make a decoder for every order.
+_DECODER: Final = json.JSONDecoder(parse_float=_float, parse_constant=_float, object_pairs_hook=_without_repeats)

@@ -21,18 +21,6 @@ class Charged(Protocol):
         """ISO-4217 code that the charge is owed in."""
 
 
-class Chargeable(Protocol):
-    """What a charge is computed from; a row of `orders` is one."""
-
-    @property
-    def factors(self) -> str | None:
-        """JSON text; None where the order has none."""
-
-    @property
-    def currency(self) -> str:
-        """ISO-4217 code of the order's amounts."""
-
-
 class ExpectedCharge(NamedTuple):
     """The net charge of the seller in the order's currency.
 

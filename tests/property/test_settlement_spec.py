@@ -13,7 +13,7 @@ from reconcile.statement_view import view_statement
 from streams.merge import merge
 from tests.hand_statement_rules import judge_statement
 from tests.histories import PartialSpec, Step, happened, partials, steps
-from tests.source_log import SECOND_US, changes_of
+from tests.source_log import SECOND_US, SOURCE, changes_of
 from trueup.model.change import Change
 from trueup.model.registers import OrderBooks, StatementBooks
 
@@ -26,6 +26,7 @@ TOLERANCES = st.builds(
     Tolerances,
     st.integers(0, 20 * SECOND_US),
     st.dictionaries(st.sampled_from(STATUSES), st.integers(0, 30 * SECOND_US)),
+    st.none(),
 )
 
 
@@ -39,12 +40,23 @@ def changes_in_any_order(what: list[Step], data: st.DataObject) -> list[Change]:
     return list(data.draw(st.permutations(changes))) if data.draw(st.booleans()) else changes
 
 
+PAID_OUT: list[Step] = [
+    ("put", "orders", SOURCE, {"order_id": 1}),
+    ("put", "billing_item", SOURCE, {"billing_item_id": 1}),
+    ("tick", "", "", {}),
+    ("put", "payout_item", SOURCE, {"payout_item_id": 1}),
+    ("put", "billing_item", SOURCE, {"billing_item_id": 1, "status": "paid"}),
+    ("tick", "", "", {}),
+]
+"""An order from which every fault is one step away."""
+
+
 @THOROUGH
-@given(steps("orders", "billing_item", "payout_item"), TOLERANCES, st.data())
-def test_orders(what: list[Step], tolerances: Tolerances, data: st.DataObject) -> None:
+@given(st.sampled_from(([], PAID_OUT)), steps("orders", "billing_item", "payout_item"), TOLERANCES, st.data())
+def test_orders(before: list[Step], what: list[Step], tolerances: Tolerances, data: st.DataObject) -> None:
     rules = settlement_rules(shipped_settlement(), tolerances)
     books: dict[object, OrderBooks] = {}
-    for change in changes_in_any_order(what, data):
+    for change in changes_in_any_order(before + what, data):
         merge(books.setdefault(change.key, OrderBooks(change.key)), change)
     for one in books.values():
         assert in_order(rules.judge_order(one)) == in_order(judge_order(view_order(one, tolerances)))

@@ -62,6 +62,13 @@ def test_json_tells_the_same(bad: Path) -> None:
     )  # fmt: skip
 
 
+def test_the_generated_functions_can_be_read() -> None:
+    status, shown = run("--spec", "settlement", "--source")
+    assert status == 0
+    assert shown.count("def judge(key, ") == 2
+    compile(shown, "shown", "exec")
+
+
 def test_settings_that_name_a_bad_spec_are_refused(bad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRUEUP_SPECS", orjson.dumps(["settlement", str(bad)]).decode())

@@ -24,6 +24,9 @@ def check(
     spec: Annotated[
         str | None, typer.Option("--spec", help="Check one spec: a file, or the name of a shipped one.")
     ] = None,
+    source: Annotated[
+        bool, typer.Option("--source", help="Print the functions that the specs are compiled to, as text.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check the settings and their specs, or one spec; print every error and leave with exit status 1 if there is one."""
@@ -40,6 +43,8 @@ def check(
             problems += error.problems
     if json:
         sys.stdout.buffer.write(orjson.dumps(_document(specs, problems), option=orjson.OPT_INDENT_2) + b"\n")
+    elif source and not problems:
+        sys.stdout.write("".join(group.source_text for one in specs for group in one.groups))
     else:
         _show(specs, charging, problems)
     if problems:

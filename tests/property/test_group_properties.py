@@ -117,7 +117,9 @@ def fingerprint(bench: Bench[GroupPartition]) -> dict[str, Any]:
             }
             for identifier, state in bench.states().items()
         },
-        "marks": {identifier: [mark[:-2] for mark in state.books.marks] for identifier, state in bench.states().items()},
+        "marks": {
+            identifier: [mark[:-2] for mark in state.books.marks] for identifier, state in bench.states().items()
+        },
         "newest": {identifier: state.books.newest_us for identifier, state in bench.states().items()},
         "open": {identifier: open_cases(state.cases.values()) for identifier, state in bench.states().items()},
         "judged": {identifier: (state.judged, state.due_us) for identifier, state in bench.states().items()},

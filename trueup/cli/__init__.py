@@ -1,4 +1,4 @@
-"""The command line: `trueup up`, `demo`, `status`, `trace`, `totals`."""
+"""The command line of trueup: every command, and how a mistake is told."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from trueup.cli.audit import audit
 from trueup.cli.charge import charge
 from trueup.cli.check import check
 from trueup.cli.demo_command import demo
+from trueup.cli.discrepancies import discrepancies
 from trueup.cli.inspect_commands import status, totals, trace
 from trueup.cli.service_commands import service
 from trueup.cli.up_command import up
@@ -58,6 +59,7 @@ app.command()(trace)
 app.command()(totals)
 app.command()(charge)
 app.command()(check)
+app.add_typer(discrepancies, name="discrepancies")
 app.add_typer(audit, name="audit")
 app.add_typer(service, name="service", hidden=True)
 

@@ -1,0 +1,204 @@
+"""Reading cases: pages of them by filter, some by the beginnings of their ids, and all that is known of one.
+
+Rows come back as dictionaries by column name; amounts are Decimal in major units, times aware datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, Literal, NamedTuple
+
+from clickhouse_connect.driver.client import Client
+
+from clickhouse.case_views import CASE_VIEWS
+from clickhouse.client import translated_errors
+from trueup.model.errors import ConfigurationError
+
+Record = dict[str, Any]
+Sort = Literal["amount", "age", "opened"]
+
+IDS_MAX: Final = 500
+"""Ids of one query: parameters travel in its address."""
+
+UNSETTLED: Final = ("open", "regressed", "acknowledged", "assigned", "snoozed", "waive-requested")
+"""Standings in which something is still to be done."""
+
+_DIFFERENCE: Final = "toDecimal256(coalesce(actual, 0), 4) - toDecimal256(coalesce(expected, 0), 4)"
+"""A missing side counts as nothing; 256 bits, because the difference of two amounts may need one digit more."""
+
+_STAKE: Final = f"if(isNull(expected) AND isNull(actual), NULL, abs({_DIFFERENCE}))"
+_SORTS: Final[dict[str, tuple[str, str, str]]] = {
+    "amount": (f"coalesce({_STAKE}, toDecimal256(-1, 4))", "Decimal(76, 4)", "DESC"),
+    "age": ("toUnixTimestamp64Micro(assumeNotNull(raised_at))", "Int64", "ASC"),
+    "opened": ("toUnixTimestamp64Micro(assumeNotNull(raised_at))", "Int64", "DESC"),
+}
+"""Sort → the expression, its type, and its direction; equal ones follow by id."""
+
+_RAISED_IN: Final = (
+    "discrepancy_id IN (SELECT discrepancy_id FROM {database}.case_wide FINAL "
+    "WHERE has(occurrence_period, {{period:Date32}}))"
+)
+_CURSOR: Final = re.compile(r"(amount|age|opened)~(-?\d{1,40}(?:\.\d{1,4})?)~([0-9a-f]{32})")
+_COLUMNS: Final = ", ".join(f"`{column.name}`" for column in CASE_VIEWS[0].columns)
+
+
+class CaseFilter(NamedTuple):
+    """Which cases are meant; what is left empty does not restrict.
+
+    `amount_from` is compared with what is in question, |actual − expected| in major units of each case's own currency, a
+    missing side counting as nothing. `raised_until_us` is µs since the epoch. `period` is the first day of a month: cases
+    that were raised in it, whatever became of them.
+    """
+
+    rules: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    standings: tuple[str, ...] = ()
+    sellers: tuple[str, ...] = ()
+    currencies: tuple[str, ...] = ()
+    severities: tuple[str, ...] = ()
+    assignee: str = ""
+    order_id: str = ""
+    statement_id: str = ""
+    amount_from: Decimal | None = None
+    raised_until_us: int | None = None
+    period: date | None = None
+
+
+class Page(NamedTuple):
+    """Rows of `v_cases`, and the cursor behind the last one; "" where nothing follows."""
+
+    rows: list[Record]
+    next: str
+
+
+class CaseReader:
+    """Reads cases; every query binds its parameters.
+
+    Errors of every method: UnavailableError when ClickHouse does not answer, ConfigurationError when the migrations were
+    not applied.
+
+    Args:
+        client: from `clickhouse.client.connect`.
+        database: name of the database.
+    """
+
+    def __init__(self, client: Client, database: str) -> None:
+        self._client = client
+        self._database = database
+
+    def page(self, chosen: CaseFilter, rows_max: int, *, sort: Sort = "opened", after: str = "") -> Page:
+        """At most `rows_max` cases: the largest amounts, the longest standing or the newest first.
+
+        `after` is the cursor of the page before, which must have been sorted in the same way; ConfigurationError otherwise.
+        """
+        value, kind, direction = _SORTS[sort]
+        parts, bound = _conditions(chosen, self._database)
+        if after:
+            last = _read_cursor(after, sort)
+            beyond = "<" if direction == "DESC" else ">"
+            place = f"{{last_value:{kind}}}"
+            parts.append(f"({value} {beyond} {place} OR ({value} = {place} AND discrepancy_id > {{last_id:String}}))")
+            bound |= {"last_value": last[0], "last_id": last[1]}
+        rows = self._query(
+            f"SELECT {_COLUMNS}, toString({value}) AS sort_value FROM {self._database}.v_cases "
+            f"WHERE {' AND '.join(parts) or '1'} ORDER BY {value} {direction}, discrepancy_id LIMIT {{rows:UInt32}}",
+            {**bound, "rows": rows_max + 1},
+        )
+        values = [row.pop("sort_value") for row in rows]
+        if len(rows) <= rows_max:
+            return Page(rows, "")
+        return Page(rows[:rows_max], f"{sort}~{values[rows_max - 1]}~{rows[rows_max - 1]['discrepancy_id']}")
+
+    def beginning_with(self, prefixes: Sequence[str]) -> list[Record]:
+        """The cases whose ids begin with one of these, each once, by id."""
+        found: dict[str, Record] = {}
+        for part in _portions(prefixes):
+            rows = self._query(
+                f"SELECT {_COLUMNS} FROM {self._database}.v_cases "
+                "WHERE arrayExists(prefix -> startsWith(discrepancy_id, prefix), {prefixes:Array(String)})",
+                {"prefixes": part},
+            )
+            found |= {row["discrepancy_id"]: row for row in rows}
+        return [found[identifier] for identifier in sorted(found)]
+
+    def rules(self) -> list[str]:
+        """The rules that have found something."""
+        return [
+            row["rule"] for row in self._query(f"SELECT DISTINCT rule FROM {self._database}.v_cases ORDER BY 1", {})
+        ]
+
+    def occurrences(self, discrepancy_id: str) -> list[Record]:
+        """Every time it was raised, oldest first: number, raised_at, period, resolved_at, currency, stake."""
+        return self._query(
+            f"SELECT number, raised_at, period, resolved_at, currency, stake FROM {self._database}.case_wide FINAL "
+            "ARRAY JOIN occurrence_number AS number, occurrence_raised_at AS raised_at, occurrence_period AS period, "
+            "occurrence_resolved_at AS resolved_at, occurrence_currency AS currency, occurrence_stake AS stake "
+            "WHERE discrepancy_id = {id:String} ORDER BY number",
+            {"id": discrepancy_id},
+        )
+
+    def finding(self, discrepancy_id: str) -> Record | None:
+        """What the judge knows beyond the case: rule_version, cause, cause_detail, and evidence as JSON."""
+        rows = self._query(
+            f"SELECT rule_version, cause, cause_detail, evidence FROM {self._database}.v_discrepancies "
+            "WHERE discrepancy_id = {id:String}",
+            {"id": discrepancy_id},
+        )
+        return rows[0] if rows else None
+
+    def steps(self, discrepancy_id: str) -> list[Record]:
+        """Its rows of the audit log in time order: verdicts and commands, also refused ones."""
+        return self._query(
+            f"SELECT at, kind, actor, outcome, reason, revision, note, body FROM {self._database}.v_audit_log "
+            "WHERE discrepancy_id = {id:String} ORDER BY at, topic, kafka_offset",
+            {"id": discrepancy_id},
+        )
+
+    def _query(self, query: str, parameters: dict[str, Any]) -> list[Record]:
+        with translated_errors(f"query of {self._database}"):
+            return list(self._client.query(query, parameters=parameters).named_results())
+
+
+def _conditions(chosen: CaseFilter, database: str) -> tuple[list[str], dict[str, Any]]:
+    """SQL conditions with the values that they bind."""
+    held: dict[str, tuple[str, Any]] = {
+        "rules": ("rule IN {rules:Array(String)}", list(chosen.rules)),
+        "classes": ("class IN {classes:Array(String)}", list(chosen.classes)),
+        "standings": ("standing IN {standings:Array(String)}", list(chosen.standings)),
+        "sellers": ("shop_id IN {sellers:Array(String)}", list(chosen.sellers)),
+        "currencies": ("currency IN {currencies:Array(String)}", list(chosen.currencies)),
+        "severities": ("severity IN {severities:Array(String)}", list(chosen.severities)),
+        "assignee": ("assignee = {assignee:String}", chosen.assignee),
+        "order_id": ("order_id = {order_id:String}", chosen.order_id),
+        "statement_id": ("statement_id = {statement_id:String}", chosen.statement_id),
+        "amount_from": (f"{_STAKE} >= {{amount_from:Decimal(76, 4)}}", chosen.amount_from),
+        "raised_until_us": (
+            "toUnixTimestamp64Micro(assumeNotNull(raised_at)) <= {raised_until_us:Int64}",
+            chosen.raised_until_us,
+        ),
+        "period": (_RAISED_IN.format(database=database), chosen.period),
+    }
+    given = {name: pair for name, pair in held.items() if pair[1] is not None and pair[1] not in ([], "")}
+    return [condition for condition, _ in given.values()], {name: value for name, (_, value) in given.items()}
+
+
+def _read_cursor(cursor: str, sort: Sort) -> tuple[str, str]:
+    """The value and the id of the last row."""
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise ConfigurationError(
+            f"{cursor[:100]!r} is no cursor", where="--after", remedy="give what the page before printed"
+        )
+    if found[1] != sort:
+        raise ConfigurationError(
+            f"the cursor is of a list sorted by {found[1]}", where="--after", remedy=f"sort by {found[1]} again"
+        )
+    return found[2], found[3]
+
+
+def _portions(values: Sequence[str]) -> Iterator[list[str]]:
+    for at in range(0, len(values), IDS_MAX):
+        yield list(values[at : at + IDS_MAX])

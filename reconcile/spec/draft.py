@@ -107,7 +107,7 @@ class GroupDraft:
             term = self.condition(subset.where, scope, ("subset", number, "where"))
             if term is not None and (term.may_fail or key in {f"set_{one}" for one in term.sets}):
                 self.report(
-                    ("subset", number, "where"), f"subset {name}: its condition divides, or asks for the subset itself",
+                    ("subset", number, "where"), f"subset {name}: its condition multiplies or divides, or asks for the subset itself",
                     "compare columns and other subsets",
                 )  # fmt: skip
         self._open.remove(key)

@@ -154,7 +154,7 @@ class _Translator:
             raise self.refused(node, "a number cannot be divided by an amount", "divide the amount by the number")
         kind = "number" if kinds in {("number", "number"), ("money", "money")} else "money"
         made = joined(f"{'product' if sign == '*' else 'quotient'}({left.text}, {right.text})", kind, [left, right])
-        return replace(made, is_whole=False, may_fail=made.may_fail or sign == "/")
+        return replace(made, is_whole=False, may_fail=True)
 
     def boolean(self, node: ast.BoolOp) -> Term:
         terms = [self.term(value) for value in node.values]
@@ -179,6 +179,10 @@ class _Translator:
                 raise self.refused(node, "None is neither less nor more", "use == None or != None")
             one = right if left.kind == "null" else left
             return joined(f"({one.text} is {'not ' if sign == '!=' else ''}None)", "flag", [one])
+        if sign not in {"==", "!="} and "id" in {left.kind, right.kind}:
+            raise self.refused(
+                node, "ids have no order: some are numbers, some are texts", "compare them with == or !="
+            )
         left, right = self.like(node, left, right)
         conditions = [f"{left.text} {sign} {right.text}"]
         if sign not in {"==", "!="}:

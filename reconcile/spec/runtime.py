@@ -27,6 +27,9 @@ Registers = dict[RegisterKey, Held]
 EXACT: Final = Context(prec=100, traps=[InvalidOperation, DivisionByZero])
 """A product of two amounts of `NUMERIC(38,4)` fits with room to spare; a quotient is good to 100 digits."""
 
+WRITABLE_MINOR_LIMIT: Final = 10**34
+"""`NUMERIC(38,4)` holds amounts below this in minor units of any currency."""
+
 _ONE: Final = Decimal(1)
 
 
@@ -136,8 +139,11 @@ def quotient(left: Any, right: Any) -> Decimal:
 
 
 def whole(amount_minor: Any) -> int:
-    """Minor units without a fraction, rounded half up."""
-    return int(Decimal(amount_minor).quantize(_ONE, ROUND_HALF_UP, EXACT))
+    """Minor units without a fraction, rounded half up. Errors: ArithmeticError for more than can be written down."""
+    minor = int(Decimal(amount_minor).quantize(_ONE, ROUND_HALF_UP, EXACT))
+    if abs(minor) >= WRITABLE_MINOR_LIMIT:
+        raise OverflowError("the amount does not fit NUMERIC(38,4)")
+    return minor
 
 
 def in_minor(number: Decimal, currency: str) -> Any:

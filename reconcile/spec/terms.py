@@ -15,7 +15,7 @@ class Term:
 
     `kind` is money, number, time, date, text, id, flag or null. `currencies` are the texts of the currencies of the rows
     that money comes from, `spreads` those of lists of currencies. `is_whole` is False where × or ÷ may leave a fraction,
-    `may_fail` is True where a division by zero is possible.
+    `may_fail` is True where × or ÷ may have no result that can be written down.
     `needs` are the single legs that must have a row, `sets` the legs and subsets that aggregates run over.
     """
 

@@ -105,6 +105,14 @@ def test_details_are_filled_in_for_people() -> None:
     assert [one.detail for one in judged(rule, rows)] == ["12.34 USD of {r1}"]
 
 
+@pytest.mark.parametrize("expected", [f"bank.value × {10**30}", "bank.value ÷ (bank.day - 7)"])
+def test_a_result_that_cannot_be_written_down_is_told_as_such(expected: str) -> None:
+    rule = rule_text("sum", leg="bank", expected=expected, actual="bank.value")
+    (told,) = judged(rule, {"bank": [(1, "acme", 7, None, 10**25)]})
+    assert (told.expected_minor, told.actual_minor) == (None, None)
+    assert told.detail.startswith("the rule cannot be decided")
+
+
 def test_all_errors_are_told_at_once() -> None:
     text = HEAD.replace("version = 3", 'version = "3"').replace('reference = "text?"', 'reference = "string"')
     text += (
@@ -170,6 +178,8 @@ def test_errors_of_legs(old: str, new: str, what: str) -> None:
         ("implies", {"leg": "bank", "when": "bank.value * bank.value > 1", "then": "True"},
          "`when`: two amounts cannot be multiplied"),
         ("implies", {"leg": "bank", "when": "any(day, day.x)", "then": "True"}, "`when`: leg day has no column x"),
+        ("implies", {"leg": "bank", "when": "bank.line_id > 1", "then": "True"},
+         "`when`: ids have no order: some are numbers, some are texts"),
         ("unchanged", {"leg": "bank", "fields": ["ref"]}, "rule it: ref is no column of leg bank that can be watched"),
         ("machine", {"leg": "bank", "steps": ["a -> b"]}, "rule it: it needs a leg with a status"),
         ("machine", {"leg": "day", "steps": ["a to b"]}, "rule it: a step is written `from -> to`"),

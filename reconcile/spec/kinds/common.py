@@ -233,5 +233,6 @@ class RuleDraft:
             self.draft.rows[self.leg.name] += inside(self.guards(), lines)
 
     def _undecided(self) -> Lines:
-        """A rule that divides by zero says so: it must not look as if the books were right."""
-        return self.tell(self.own_evidence(), detail=repr("the rule cannot be decided: it divides by zero"))
+        """A rule without a result says so: it must not look as if the books were right."""
+        told = "the rule cannot be decided: it divides by zero, or its result is too large"
+        return self.tell(self.own_evidence(), detail=repr(told))

@@ -192,9 +192,12 @@ def forge(desk: Desk, directory: Path) -> None:
         f"SELECT * REPLACE ('not me' AS actor) FROM {desk.rig.settings.clickhouse.database}.audit_log FINAL "
         "WHERE kind = 'waive'"
     )
+    ((place, offset),) = desk.rig.query(
+        "SELECT partition, kafka_offset FROM {db}.audit_log FINAL WHERE kind = 'regressed'"
+    )
     desk.client.command(
-        f"ALTER TABLE {desk.rig.settings.clickhouse.database}.audit_log DELETE WHERE kind = 'regressed' "
-        "SETTINGS mutations_sync = 2"
+        f"ALTER TABLE {desk.rig.settings.clickhouse.database}.audit_log DELETE WHERE topic = 'discrepancy.wrong-amount' "
+        f"AND partition = {place} AND kafka_offset >= {offset} SETTINGS mutations_sync = 2"
     )
     (forged, cut) = [report.broken for report in desk.audit() if report.broken][::-1]
     assert forged.what == "the row was changed"

@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from reconcile.finding import Finding
 from reconcile.spec.model import Tolerances
 from tests.spec_books import (
     GRACE_US,
+    HEAD,
     KEY,
     NEWEST_US,
     ROWS,
@@ -230,6 +232,28 @@ def test_stuck(rows: Rows) -> None:
         for row in by_id(rows["ledger"])
         if row[7] in limits
     ]
+
+
+RUNS = st.builds(
+    lambda service, vehicle, km: f'{{"service": "{service}", "vehicle": "{vehicle}", "stops": 15, "km": {km}, "weight_t": "0.3"}}',
+    st.sampled_from(("delivery", "freight")), st.sampled_from(("van", "bicycle")), st.integers(30, 60),
+)  # fmt: skip
+VAN_START, VAN_PER_KM, VAN_START_KM = 120_00, 1_20, 40
+
+
+@given(st.lists(st.tuples(RUNS, st.integers(40, 60).map(lambda km: VAN_START + (km - 40) * VAN_PER_KM)), max_size=4))
+def test_formula(runs: list[tuple[str, int]]) -> None:
+    rule = rule_text("formula", leg="bank", charging="carrier", factors="ref", actual="bank.value")
+    group = group_of(rule, HEAD.replace('currency = "USD"', 'currency = "CNY"'))
+    rows = [(number, "acme", 7, factors, billed) for number, (factors, billed) in enumerate(runs)]
+    found = []
+    for number, _holder, _day, factors, billed in rows:
+        run = orjson.loads(factors)
+        charge = VAN_START + max(run["km"] - VAN_START_KM, 0) * VAN_PER_KM
+        if (run["service"], run["vehicle"]) == ("delivery", "van") and charge != billed:
+            found.append((number, charge, billed))
+    findings = group.judge(books_of(group, {"bank": rows}), NO_LIMITS)
+    assert [(one.entity_id, one.expected_minor, one.actual_minor) for one in findings] == found
 
 
 def marks_of(leg: str, field: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Mark]]:

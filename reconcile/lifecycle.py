@@ -57,10 +57,10 @@ class Verdict(NamedTuple):
     next_due_us: int | None
 
 
-def discrepancy_id(key: CaseKey) -> str:
-    """32 hex digits that depend on rule and entity alone."""
+def discrepancy_id(key: CaseKey, owner: Id) -> str:
+    """32 hex digits that depend on the rule, the entity and the order, statement or group that it belongs to, alone."""
     rule, kind, identifier = key
-    return sha256(f"{rule}\x00{kind}\x00{identifier}".encode()).hexdigest()[:32]
+    return sha256(f"{rule}\x00{kind}\x00{identifier}\x00{owner}".encode()).hexdigest()[:32]
 
 
 def settle(

@@ -37,7 +37,7 @@ class RuleStamp(NamedTuple):
 class CaseStep(NamedTuple):
     """A case that changed, the order, statement or group it belongs to, and the month that its rows are filed under.
 
-    `stamp` is None for the rules of the settlement.
+    `stamp` is None for rules that are code.
     """
 
     case: Case
@@ -55,11 +55,10 @@ class CaseStep(NamedTuple):
 
     @property
     def identifier(self) -> str:
-        """The id of the discrepancy. In a user's spec the match key is part of it: a row may come to another group, and what
+        """The id of the discrepancy. The owner is part of it: a row may come to another order, statement or group, and what
         is wrong with it there is not what was wrong before.
         """
-        rule, kind, identifier = self.case.key
-        return discrepancy_id(self.case.key if self.stamp is None else (rule, kind, f"{identifier}\x00{self.owner}"))
+        return discrepancy_id(self.case.key, self.owner)
 
     @property
     def order_id(self) -> Id:

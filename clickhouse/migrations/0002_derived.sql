@@ -94,7 +94,7 @@ COMMENT 'what the orders of one Kafka partition contribute to a statement; absol
 
 CREATE TABLE IF NOT EXISTS {database}.discrepancy
 (
-    `discrepancy_id` String CODEC(ZSTD(1)) COMMENT 'hash of rule and entity; the same finding always has the same id',
+    `discrepancy_id` String CODEC(ZSTD(1)) COMMENT 'hash of rule, entity and its owner; the same finding always has the same id',
     `version` UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'source progress and lifecycle step; the highest one wins',
     `month` Date32 COMMENT 'first day of the month of the order or statement; the storage partition',
     `rule` LowCardinality(String) COMMENT 'rule that found it',

@@ -108,7 +108,7 @@ COMMENT 'statements: upstream\'s total beside ours, their payouts, and the verdi
 
 CREATE VIEW IF NOT EXISTS {database}.v_discrepancies
 (
-    `discrepancy_id` String COMMENT 'hash of rule and entity; the same finding always has the same id',
+    `discrepancy_id` String COMMENT 'hash of rule, entity and its owner; the same finding always has the same id',
     `rule` LowCardinality(String) COMMENT 'rule that found it',
     `rule_version` UInt32 COMMENT 'version of the rule\'s definition',
     `class` LowCardinality(String) COMMENT 'one-sided, wrong-amount, mismatch',
@@ -171,7 +171,7 @@ COMMENT 'everything on which the books disagree or once disagreed';
 
 CREATE VIEW IF NOT EXISTS {database}.v_open_discrepancies
 (
-    `discrepancy_id` String COMMENT 'hash of rule and entity; the same finding always has the same id',
+    `discrepancy_id` String COMMENT 'hash of rule, entity and its owner; the same finding always has the same id',
     `rule` LowCardinality(String) COMMENT 'rule that found it',
     `rule_version` UInt32 COMMENT 'version of the rule\'s definition',
     `class` LowCardinality(String) COMMENT 'one-sided, wrong-amount, mismatch',

@@ -115,6 +115,6 @@ def test_the_queries_of_the_index_show_what_is_open(server: Server, client: Clie
         )  # fmt: skip
         (shown,) = analyst.query(by_rule, parameters={"rule": case.finding.rule}).named_results()
         assert (shown["entity_id"], shown["cause_detail"]) == ("1", case.cause_detail)
-        identifier = discrepancy_id(case.key)
+        identifier = discrepancy_id(case.key, 1)
         (step,) = analyst.query(history, parameters={"id": identifier}).named_results()
         assert step["status"] == "open"

@@ -82,11 +82,12 @@ def test_one_case_for_one_rule_and_entity() -> None:
     assert [case.finding.actual_minor for case in cases.values()] == [1]
 
 
-def test_ids_depend_on_rule_and_entity_alone() -> None:
-    identifier = discrepancy_id(("stuck", "order", 1))
+def test_ids_depend_on_rule_entity_and_owner_alone() -> None:
+    identifier = discrepancy_id(("stuck", "billing_item", 1), 7)
     assert len(identifier) == 32
-    assert identifier == discrepancy_id(("stuck", "order", 1))
-    assert len({identifier, discrepancy_id(("stuck", "payout", 1)), discrepancy_id(("stuck", "order", 2))}) == 3
+    assert identifier == discrepancy_id(("stuck", "billing_item", 1), 7)
+    others = [(("stuck", "payout", 1), 7), (("stuck", "billing_item", 2), 7), (("stuck", "billing_item", 1), 8)]
+    assert len({identifier, *(discrepancy_id(key, owner) for key, owner in others)}) == 4
 
 
 def test_cases_are_kept_as_lists() -> None:

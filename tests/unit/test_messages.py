@@ -34,7 +34,7 @@ def test_a_discrepancy_tells_its_whole_state() -> None:
     topic, key, value = discrepancy_message(CaseStep(CASE, 7, 0), PartialVersion(4, 3), TOPICS)
     told = orjson.loads(value)
     assert topic == "discrepancy.wrong-amount"
-    assert key.decode() == told["discrepancy_id"] == discrepancy_id(CASE.key)
+    assert key.decode() == told["discrepancy_id"] == discrepancy_id(CASE.key, 7)
     assert (told["rule"], told["rule_version"], told["status"]) == (
         "wrong-billing-amount",
         shipped_settlement().version,

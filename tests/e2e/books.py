@@ -1,4 +1,4 @@
-"""What must hold at rest, whatever was killed: T, L, M, F and A of the design, against the source's own SQL."""
+"""What must hold at rest, whatever was killed: T, L, M, F and A of the design, against the source's own SQL; and cases."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from tests.e2e.case_books import faults_of_cases
 from tests.e2e.rig import Rig, log
 from tests.integration.cdc_stack import read_topics
 from trueup.demo.listener import DISCREPANCY_TOPICS
@@ -51,6 +52,7 @@ def check_books(rig: Rig, *, quarantined: int = 0) -> Books:
     standing, doubtful = _standing_twice_or_apart(rig)
     refused = sum(rig.reader.counts()["quarantine"].values())
     wrong = [*card.totals_wrong, *differing, *card.missed, *card.false_open, *card.traps_sprung, *doubtful]
+    wrong += faults_of_cases(rig)
     if refused != quarantined:
         wrong.append(f"{refused} messages in quarantine, not {quarantined}")
     return Books(card.totals_checked, rows, card.planted, card.expected, standing, wrong)

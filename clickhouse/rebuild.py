@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from clickhouse.client import translated_errors
 from clickhouse.definition import Definition
+from clickhouse.schema import DISCREPANCY
 from trueup.model.errors import UnavailableError
 from trueup.model.registers import PartialVersion
 
@@ -78,6 +79,18 @@ def read_states(
         except pa.ArrowInvalid as error:
             # An older server writes its error message into the stream.
             raise UnavailableError(f"the answer broke off: {error}", where=f"{database}.{wide.name}") from error
+
+
+def read_rule_classes(client: Client, database: str) -> dict[str, str]:
+    """Rule → class of every rule of the settlement that ever found something, also of rules that are gone by now.
+
+    Entities of users' specs have a dot in their kind. Errors: UnavailableError.
+    """
+    with translated_errors(f"{database}.{DISCREPANCY.name}"):
+        rows = client.query(
+            f"SELECT DISTINCT rule, class FROM {database}.{DISCREPANCY.name} WHERE position(entity_kind, '.') = 0"
+        ).result_rows
+    return {rule: kind for rule, kind in rows}
 
 
 _CONTRIBUTIONS: Final = """

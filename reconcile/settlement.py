@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from reconcile.finding import CODED_CLASSES, DiscrepancyClass, Finding
 from reconcile.spec.legs import DEFAULT_SPEC
@@ -12,13 +15,23 @@ from reconcile.spec.model import Judge, Spec, Tolerances
 from reconcile.statement_view import StatementView
 from trueup.model.registers import OrderBooks
 
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 class SettlementRules(NamedTuple):
-    """The compiled rules with their tolerances."""
+    """The compiled rules with their tolerances.
+
+    `version` is the spec's. `classes` has every rule of the spec and of code, and those that earlier versions had: what
+    they found must be told in the same class when it resolves. `fingerprint` changes with anything in spec or settings
+    that may change a verdict.
+    """
 
     order_judge: Judge
     statement_judge: Judge
     tolerances: Tolerances
+    version: int
+    classes: Mapping[str, str]
+    fingerprint: str
 
     def judge_order(self, books: OrderBooks) -> list[Finding]:
         """Every finding about the order, due now or later."""
@@ -34,10 +47,29 @@ class SettlementRules(NamedTuple):
         )
 
 
-def settlement_rules(spec: Spec, tolerances: Tolerances) -> SettlementRules:
-    """The rules of a spec that has the settlement's two groups."""
+def settlement_rules(
+    spec: Spec, tolerances: Tolerances, former: Mapping[str, str] = _NONE
+) -> SettlementRules:
+    """The rules of a spec that has the settlement's two groups; `former` are the classes of rules that it may lack by now."""
     orders, statements = spec.group("orders"), spec.group("statements")
-    return SettlementRules(orders.judge_legs, statements.judge_legs, tolerances)
+    return SettlementRules(
+        orders.judge_legs,
+        statements.judge_legs,
+        tolerances,
+        spec.version,
+        {**former, **CODED_CLASSES, **spec.classes},
+        _fingerprint(spec, tolerances),
+    )
+
+
+def _fingerprint(spec: Spec, tolerances: Tolerances) -> str:
+    charging = tolerances.charging
+    content = (
+        *(spec.name, spec.version, [group.source_text for group in spec.groups]),
+        *(tolerances.grace_us, sorted(tolerances.limits_us.items())),
+        (charging.name, charging.version) if charging is not None else None,
+    )
+    return sha256(repr(content).encode()).hexdigest()[:16]
 
 
 @cache

@@ -6,9 +6,6 @@ Time comes from the markers alone: every partition of stage *legs* tells how far
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
-
-import orjson
 
 from reconcile.causes.explain import with_causes
 from reconcile.lifecycle import Case, settle
@@ -22,12 +19,10 @@ from streams.messages import CaseStep, RuleStamp
 from streams.order_state import month_of
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
-from streams.store import ENTITY, SWEPT, Meta, PartitionStore
+from streams.store import Meta, PartitionStore
+from streams.sweep import Sweep
 from trueup.model.errors import InvalidRecord
 from trueup.model.tables import Id
-
-SWEEP_BATCH: Final = 500
-"""States looked at between two batches of records while specs have changed."""
 
 
 class GroupPartition(EntityPartition[GroupState]):
@@ -59,8 +54,7 @@ class GroupPartition(EntityPartition[GroupState]):
         self._partition_count = partition_count
         self._settled_us: dict[int, int] = {}
         self._classes_said: dict[tuple[Id, str], str] = {}
-        self._is_swept = store.get_many([SWEPT])[0] == groups.fingerprint.encode()
-        self._swept_to = b""
+        self._sweep = Sweep(store, groups.fingerprint, self.put_side)
 
     def adopt(self, said: Said) -> None:
         """Go on from what was published before this partition was opened; call it before any record is processed."""
@@ -92,8 +86,8 @@ class GroupPartition(EntityPartition[GroupState]):
             due = self.take_due(settled_us)
             if due:
                 self._judge(due)
-        if not self._is_swept and settled_us >= self.watermark_us > 0:
-            self._sweep()
+        if not self._sweep.is_over and settled_us >= self.watermark_us > 0:
+            self._judge_again()
 
     def _all_settled_us(self) -> int:
         """Up to when every row of every leg has arrived; 0 while a partition of stage *legs* has not told."""
@@ -188,16 +182,10 @@ class GroupPartition(EntityPartition[GroupState]):
             explained.append(case)
         return explained
 
-    def _sweep(self) -> None:
-        """Judge again, some at a time, what other rules have judged; what came in meanwhile was judged by these."""
-        keys = self.store.keys_after(self._swept_to, ENTITY, SWEEP_BATCH)
-        if not keys:
-            self._is_swept = True
-            self.put_side(SWEPT, self._groups.fingerprint.encode())
-            return
-        self._swept_to = keys[-1]
+    def _judge_again(self) -> None:
+        """Judge what other rules have judged; what came in meanwhile was judged by these."""
         stale = {}
-        for identifier, state in self.load(orjson.loads(key[len(ENTITY) :]) for key in keys).items():
+        for identifier, state in self.load(self._sweep.next_ids()).items():
             current = self._groups.of(state.group_id)
             if state.judged_by != (current.fingerprint if current is not None else ""):
                 stale[identifier] = state

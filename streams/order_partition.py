@@ -13,7 +13,7 @@ import orjson
 from cdc.decode import ChangeDecoder
 from clickhouse.columns import mirror_row
 from reconcile.causes.explain import with_causes
-from reconcile.lifecycle import settle
+from reconcile.lifecycle import Verdict, settle
 from reconcile.settlement import SettlementRules
 from streams.aftermath import Said
 from streams.batch import Record
@@ -24,14 +24,17 @@ from streams.messages import PARTIALS_TOPIC, CaseStep, Marker, encode_partial_me
 from streams.order_state import OrderState, decode_order_state, month_of
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
+from streams.rule_changes import explain_rule_changes, stamp_of
 from streams.statement_state import decode_partial, encode_partial
 from streams.store import PARTIAL, UNPUBLISHED, Meta, PartitionStore
+from streams.sweep import Sweep
 from streams.wide_rows import order_wide_row, statement_partial_row
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
 from trueup.model.registers import Partial, PartialVersion
 from trueup.model.tables import ORDERS, Id
 
+NO_VERDICT: Final = Verdict([], None)
 PARTIALS_KEPT_MAX: Final = 1_000
 """Partial totals kept decoded per partition; the rest are read from the store when they change."""
 
@@ -63,6 +66,7 @@ class OrderPartition(EntityPartition[OrderState]):
         self._unpublished_stored = bool(self._unpublished)
         self._held_back: dict[Id, int] = {}
         self._silent_until_us = 0
+        self._sweep = Sweep(store, rules.fingerprint, self.put_side)
 
         for key in store.deadlines(0, meta.watermark_us):
             # Changed, but not settled when the window closed.
@@ -126,6 +130,8 @@ class OrderPartition(EntityPartition[OrderState]):
         due = self.take_due(watermark_us)
         if due:
             self._judge(due)
+        if not self._sweep.is_over:
+            self._judge_again()
         self._publish_partials()
 
     def _decode(self, records: Iterable[Record]) -> dict[Id, list[Change]]:
@@ -165,15 +171,7 @@ class OrderPartition(EntityPartition[OrderState]):
                 self.recall(identifier, books.newest_us)
                 continue
             self._held_back.pop(identifier, None)
-            adopted = self.take_over(identifier, state)
-            findings = self._rules.judge_order(books)
-            next_due_us: int | None = None
-            if findings or state.cases:
-                verdict = settle(state.cases, findings, books.newest_us, watermark_us, now_us)
-                next_due_us = verdict.next_due_us
-                changed = with_causes(verdict.changed, state.cases, books)
-                for case in with_adopted(changed, adopted, state.cases):
-                    self._output.case_changed(self.number, CaseStep(case, identifier, state.month_days or 0), version)
+            next_due_us = self._settle(identifier, state, version, now_us).next_due_us
             if state.legs_moved:
                 state.legs_moved = False
                 contributed = contributions_of(books)
@@ -182,6 +180,34 @@ class OrderPartition(EntityPartition[OrderState]):
             state.judged = True
             self.schedule(identifier, state, next_due_us)
             self.touch(identifier, state)
+
+    def _settle(self, identifier: Id, state: OrderState, version: PartialVersion, now_us: int) -> Verdict:
+        """Bring an order's cases in line with the rules, and tell those that changed."""
+        adopted = self.take_over(identifier, state)
+        findings = self._rules.judge_order(state.books)
+        if not findings and not state.cases:
+            return NO_VERDICT
+        verdict = settle(state.cases, findings, state.books.newest_us, self.watermark_us, now_us)
+        explained = explain_rule_changes(verdict.changed, state, self._rules)
+        changed = with_adopted(with_causes(explained, state.cases, state.books), adopted, state.cases)
+        for case in changed:
+            stamp = stamp_of(self._rules, case)
+            self._output.case_changed(
+                self.number, CaseStep(case, identifier, state.month_days or 0, stamp=stamp), version
+            )
+        return Verdict(changed, verdict.next_due_us)
+
+    def _judge_again(self) -> None:
+        """Judge what other rules have judged; an order that they say the same of stays as it is."""
+        version = self.partial_version()
+        now_us = self._output.clock_us()
+        for identifier, state in self.load(self._sweep.next_ids()).items():
+            if self.waits_for_watermark(identifier, state, state.books.newest_us):
+                continue
+            verdict = self._settle(identifier, state, version, now_us)
+            if verdict.changed or verdict.next_due_us != state.due_us:
+                self.schedule(identifier, state, verdict.next_due_us)
+                self.touch(identifier, state)
 
     def _contribute(self, state: OrderState, contributed: list[Contribution], version: PartialVersion) -> None:
         for key, (gone, come) in changed_by_key(state.contributed, contributed).items():

@@ -194,6 +194,15 @@ class EntityPartition(StatePartition[StateT]):
             self.recall(identifier, due_us)
         state.due_us = due_us
 
+    def waits_for_watermark(self, identifier: Id, state: StateT, newest_us: int) -> bool:
+        """Whether an entity that is to be judged again has to wait for its present rows; it is judged when they are settled."""
+        if state.judged and newest_us <= self.watermark_us:
+            return False
+        if state.judged and (state.due_us is None or newest_us < state.due_us):
+            self.schedule(identifier, state, newest_us)
+            self.touch(identifier, state)
+        return True
+
     def recall(self, identifier: Id, at_us: int) -> None:
         """Look at the entity again at `at_us`; what the store knows as its due time stays."""
         heapq.heappush(self._pending, (at_us, isinstance(identifier, str), identifier))

@@ -15,7 +15,7 @@ from cdc.decode import ChangeDecoder
 from clickhouse.columns import mirror_row
 from reconcile.causes.explain import with_causes
 from reconcile.finding import id_order
-from reconcile.lifecycle import settle
+from reconcile.lifecycle import Verdict, settle
 from reconcile.seller_rules import judge_sellers
 from reconcile.settlement import SettlementRules
 from reconcile.statement_view import view_statement
@@ -37,6 +37,7 @@ from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
 from streams.reference import References
 from streams.release_shares import ReleaseShares
+from streams.rule_changes import explain_rule_changes, stamp_of
 from streams.statement_state import (
     StatementState,
     decode_partial,
@@ -44,10 +45,11 @@ from streams.statement_state import (
     encode_partial,
 )
 from streams.store import PAYOUT_OWNER, STRAY, Meta, PartitionStore
+from streams.sweep import Sweep
 from streams.wide_rows import statement_wide_row
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
-from trueup.model.registers import Partial
+from trueup.model.registers import Partial, PartialVersion
 from trueup.model.tables import Id
 
 
@@ -78,6 +80,7 @@ class StatementPartition(EntityPartition[StatementState]):
         self.markers: dict[int, Marker] = {}
         self._told: set[Id] = set()
         self.source_watermark_us = 0
+        self._sweep = Sweep(store, rules.fingerprint, self.put_side)
 
     def adopt(self, said: Said) -> None:
         """Go on from what was published before this partition was opened; call it before any record is processed."""
@@ -135,6 +138,8 @@ class StatementPartition(EntityPartition[StatementState]):
         due = self.take_due(watermark_us)
         if due:
             self._judge(due)
+        if not self._sweep.is_over:
+            self._judge_again()
 
     def _settled_us(self) -> int:
         """Up to when statements, totals and what was agreed with sellers can be compared; 0 while they cannot.
@@ -263,19 +268,36 @@ class StatementPartition(EntityPartition[StatementState]):
             if books.newest_us > self.watermark_us:
                 self.schedule(identifier, state, books.newest_us)
                 continue
-            adopted = self.take_over(identifier, state)
-            view = view_statement(books)
-            references = self._references.books
-            findings = self._rules.judge_statement(view) + judge_sellers(books, references)
-            verdict = settle(state.cases, findings, books.newest_us, self.watermark_us, now_us)
-            changed = with_causes(verdict.changed, state.cases, books, references)
-            for case in with_adopted(changed, adopted, state.cases):
-                self._output.case_changed(
-                    self.number, CaseStep(case, identifier, state.month_days or 0, is_order=False), version
-                )
+            verdict = self._settle(identifier, state, version, now_us)
             state.judged = True
             self.schedule(identifier, state, verdict.next_due_us)
             self.touch(identifier, state)
+
+    def _settle(self, identifier: Id, state: StatementState, version: PartialVersion, now_us: int) -> Verdict:
+        """Bring a statement's cases in line with the rules, and tell those that changed."""
+        books = state.books
+        adopted = self.take_over(identifier, state)
+        references = self._references.books
+        findings = self._rules.judge_statement(view_statement(books)) + judge_sellers(books, references)
+        verdict = settle(state.cases, findings, books.newest_us, self.watermark_us, now_us)
+        explained = explain_rule_changes(verdict.changed, state, self._rules)
+        changed = with_adopted(with_causes(explained, state.cases, books, references), adopted, state.cases)
+        for case in changed:
+            step = CaseStep(case, identifier, state.month_days or 0, False, stamp_of(self._rules, case))
+            self._output.case_changed(self.number, step, version)
+        return Verdict(changed, verdict.next_due_us)
+
+    def _judge_again(self) -> None:
+        """Judge what other rules have judged; a statement that they say the same of stays as it is."""
+        version = self.partial_version()
+        now_us = self._output.clock_us()
+        for identifier, state in self.load(self._sweep.next_ids()).items():
+            if self.waits_for_watermark(identifier, state, state.books.newest_us):
+                continue
+            verdict = self._settle(identifier, state, version, now_us)
+            if verdict.changed or verdict.next_due_us != state.due_us:
+                self.schedule(identifier, state, verdict.next_due_us)
+                self.touch(identifier, state)
 
     def _publish_totals(self, touched: dict[Id, StatementState]) -> None:
         for identifier, state in touched.items():

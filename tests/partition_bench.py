@@ -12,7 +12,7 @@ import orjson
 
 from reconcile.finding import DISCREPANCY_CLASSES
 from reconcile.lifecycle import Case, CaseKey, decode_case
-from reconcile.settlement import settlement_rules, shipped_settlement
+from reconcile.settlement import SettlementRules, settlement_rules, shipped_settlement
 from reconcile.spec.model import Tolerances
 from streams.aftermath import PublishedCase, Said, nothing_said
 from streams.codec import loads
@@ -188,14 +188,19 @@ class Bench(Generic[PartitionT]):
 
 
 def order_bench(
-    directory: Path, *, number: int = 0, partition_count: int = 1, cache_entities: int = 1000
+    directory: Path,
+    *,
+    number: int = 0,
+    partition_count: int = 1,
+    cache_entities: int = 1000,
+    rules: SettlementRules = RULES,
 ) -> Bench[OrderPartition]:
     """A stage-1 partition on an empty or existing store."""
 
     def make(store: PartitionStore, meta: Meta, output: Output) -> OrderPartition:
         return OrderPartition(
             number, store, meta, decoders={table.name: DECODERS[table.name] for table in ORDER_TABLES},
-            rules=RULES, output=output, partition_count=partition_count, cache_entities=cache_entities,
+            rules=rules, output=output, partition_count=partition_count, cache_entities=cache_entities,
         )  # fmt: skip
 
     return Bench(directory, make)
@@ -216,6 +221,7 @@ def statement_bench(
     partition_count: int = 1,
     cache_entities: int = 1000,
     references: References | None = None,
+    rules: SettlementRules = RULES,
 ) -> Bench[StatementPartition]:
     """A stage-2 partition on an empty or existing store; without `references` nothing is agreed with any seller."""
     known = read_references() if references is None else references
@@ -223,7 +229,7 @@ def statement_bench(
     def make(store: PartitionStore, meta: Meta, output: Output) -> StatementPartition:
         return StatementPartition(
             number, store, meta, decoders={table.name: DECODERS[table.name] for table in STATEMENT_TABLES},
-            rules=RULES, output=output, partition_count=partition_count, cache_entities=cache_entities,
+            rules=rules, output=output, partition_count=partition_count, cache_entities=cache_entities,
             references=known,
         )  # fmt: skip
 

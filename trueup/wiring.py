@@ -11,6 +11,7 @@ from cdc.decode import ChangeDecoder
 from cdc.delivery import DeliveryProducer
 from cdc.topics import source_topic
 from clickhouse.client import connect
+from clickhouse.rebuild import read_rule_classes
 from clickhouse.release_table import RELEASE_WIDE
 from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
 from clickhouse.writer import Writer
@@ -197,7 +198,8 @@ class _Opener:
         self._decoders = builder.decoders(stage)
         self._output = builder.outputs[stage.name]
         self._references = builder.references
-        self._rules = settlement_rules(shipped_settlement(), tolerances_of(settings))
+        former = read_rule_classes(builder.client, settings.clickhouse.database)
+        self._rules = settlement_rules(shipped_settlement(), tolerances_of(settings), former)
         self._partition_count = settings.kafka.partitions
         share = settings.streams.cache_entities // settings.kafka.partitions
         self._cache_entities = share if stage.name == "orders" else share // STATEMENT_WEIGHT

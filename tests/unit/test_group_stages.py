@@ -235,7 +235,7 @@ def test_what_was_said_of_a_rule_that_is_gone_is_taken_back_after_a_crash(tmp_pa
 
 
 def test_a_sweep_goes_through_all_states_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.group_partition.SWEEP_BATCH", 2)
+    monkeypatch.setattr("streams.sweep.SWEEP_BATCH", 2)
     source = UserSource()
     for number in range(5):
         source.put("ledger_entry", entry_no=number, reference=f"R{number}")

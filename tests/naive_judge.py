@@ -183,7 +183,8 @@ class NaiveJudge:
             if lines != amount:
                 yield ("wrong-payout-total", "payout", key), lines, amount, currency
             elif statement and (statement["currency"], minor(statement)) != (currency, amount):
-                yield ("wrong-payout-total", "payout", key), minor(statement), amount, currency
+                expected = minor(statement) if statement["currency"] == currency else None
+                yield ("wrong-payout-total", "payout", key), expected, amount, currency
             waiting = [
                 item for item in self.items
                 if item["statement_id"] == payout["statement_id"] and item["status"] == "statemented"

@@ -171,7 +171,7 @@ STATEMENT_RULES: Final = (
     """,
     """
     SELECT 'wrong-payout-total', 'payout', p.payout_id,
-           CASE WHEN p.amount <> l.amount THEN l.amount ELSE s.amount END, p.amount, p.currency
+           CASE WHEN p.amount <> l.amount THEN l.amount WHEN p.currency = s.currency THEN s.amount END, p.amount, p.currency
     FROM public.payout p
     JOIN paid_lines l ON l.payout_id = p.payout_id
     LEFT JOIN public.statement s ON s.statement_id = p.statement_id

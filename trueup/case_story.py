@@ -73,16 +73,24 @@ def why(case: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]]) -> str:
     if standing not in _DECIDED:
         books = "the books disagree again" if standing == "regressed" else "the books disagree"
         return f"{books}; {case['lapse']}" if case["lapse"] else f"{books}, and no decision holds"
-    said = [step for step in timeline if step["outcome"] == "applied" and step["kind"] not in {*_VERDICTS, "comment"}]
-    decision = f"{said[-1]['kind']} by {said[-1]['actor']}" if said else standing
-    note = f": {said[-1]['note']}" if said and said[-1]["note"] else ""
+    decision = _decision(timeline) or standing
     if standing == "assigned":
-        return f"{case['assignee']} deals with it ({decision}{note})"
+        return f"{case['assignee']} deals with it ({decision})"
     if standing == "waive-requested":
-        return f"{case['requester']} asks for a waiver, another person has to agree ({decision}{note})"
+        return f"{case['requester']} asks for a waiver, another person has to agree ({decision})"
     if standing == "snoozed":
-        return f"it rests {_until(case)} ({decision}{note})"
-    return decision + note
+        return f"it rests {_until(case)} ({decision})"
+    return decision
+
+
+def _decision(timeline: Sequence[Mapping[str, Any]]) -> str:
+    """The last decision: what, by whom, and the note; of an approval, what was approved as well."""
+    said = [step for step in timeline if step["outcome"] == "applied" and step["kind"] not in {*_VERDICTS, "comment"}]
+    texts = [
+        f"{step['kind']} by {step['actor']}{': ' if step['note'] else ''}{step['note']}"
+        for step in said[-2 if said and said[-1]["kind"] == "approve" else -1 :]
+    ]
+    return ", ".join(texts)
 
 
 def _until(case: Mapping[str, Any]) -> str:

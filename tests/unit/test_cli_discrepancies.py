@@ -72,6 +72,7 @@ def test_columns_go_by_priority() -> None:
     wide = names(400)
     assert wide[:4] == ["id", "standing", "severity", "rule"]
     assert "detail" in wide
+    assert not any("…" in line for width in range(60, 300) for line in printed([case()], width))
     shown = [set(names(width)) for width in range(60, 300, 5)]
     assert all(fewer <= more for fewer, more in pairwise(shown))
     assert {"id", "standing", "rule", "difference", "entity"} <= set(names(80))
@@ -276,6 +277,11 @@ def step(kind: str, **fields: Any) -> dict[str, Any]:
             {"standing": "waived"},
             [step("waive", note="small"), step("comment", note="later"), step("reopen", outcome="refused")],
             "waive by ann: small",
+        ),
+        (
+            {"standing": "waived"},
+            [step("assign"), step("waive", note="small"), step("approve", actor="bob")],
+            "waive by ann: small, approve by bob",
         ),
         ({"standing": "assigned", "assignee": "bob"}, [step("assign")], "bob deals with it (assign by ann)"),
         (

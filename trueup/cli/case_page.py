@@ -87,17 +87,23 @@ def _print_evidence(console: Console, story: Mapping[str, Any]) -> None:
 def _print_timeline(console: Console, story: Mapping[str, Any]) -> None:
     zone = story["last_at"].astimezone().strftime("%Z")
     table = _table(f"in time order ({zone})")
-    for name in ("time", "what", "who", "books", "detail"):
+    for name in ("time", "what", "who", "detail"):
         table.add_column(name, overflow="fold", no_wrap=name in {"time", "what"})
     for step in story["timeline"]:
         applied = step["outcome"] == "applied"
         style = _STEP_STYLES.get(step["kind"], "") if applied else "dim"
         what = step["kind"] if applied else f"{step['kind']} ({step['outcome']})"
-        books = " → ".join(_money(step[name], step["currency"]) for name in ("expected", "actual"))
-        detail = " · ".join(text for text in (step["note"], step["reason"]) if text)
+        detail = " · ".join(text for text in (_judged(step), step["note"], step["reason"]) if text)
         at = step["at"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(at, Text(what, style), plain(step["actor"]) or "–", books, Text(plain(detail)))
+        table.add_row(at, Text(what, style), plain(step["actor"]) or "–", Text(plain(detail)))
     console.print(table)
+
+
+def _judged(step: Mapping[str, Any]) -> str:
+    """The amounts of a verdict. What a person saw is what the verdict before says, so it is told once."""
+    if step["actor"] or not step["currency"]:
+        return ""
+    return " → ".join(_money(step[name], step["currency"]) for name in ("expected", "actual"))
 
 
 def _money(text: str | None, currency: str) -> str:

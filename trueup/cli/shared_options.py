@@ -28,7 +28,7 @@ def shares(**readers: Callable[..., Any]) -> Callable[[Callable[..., None]], Cal
             command(**given, **read)
 
         options = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in shown]
-        run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # read by Typer
+        vars(run)["__signature__"] = inspect.Signature(options)  # read by Typer
         return run
 
     return with_options

@@ -30,7 +30,7 @@ from trueup.embedded.runtime import RuntimeState, read_runtime
 from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, UnavailableError
-from trueup.settings import RuleSettings, Settings, StreamSettings
+from trueup.settings import ChargingSettings, RuleSettings, Settings, StreamSettings
 from trueup.upstream import schema
 from trueup.user_specs import absolute_specs, read_user_specs
 from trueup.worker_metrics import metric_total
@@ -49,7 +49,7 @@ class Stack:
         data_dir: everything lives there; made if absent.
         broker: `kafka`, or `memory` where Java cannot be had.
         workers: worker processes to start with.
-        rules, streams, specs: settings of these parts; None for the defaults.
+        rules, streams, charging, specs: settings of these parts; None for the defaults.
         backoff: how services that died are started again; None for the supervisor's default.
         say: told, in words, what is being started.
     """
@@ -63,6 +63,7 @@ class Stack:
         partitions: int = 8,
         rules: RuleSettings | None = None,
         streams: StreamSettings | None = None,
+        charging: ChargingSettings | None = None,
         specs: Sequence[str] | None = None,
         backoff: Backoff | None = None,
         say: Callable[[str], None] = lambda _: None,
@@ -83,8 +84,9 @@ class Stack:
         self._memory = MemoryBroker(self.data_dir, tuple(topic.name for topic in self._topics.topics))
         self._clickhouse_port = ports["clickhouse"]
         self._passwords = self._read_passwords()
-        self._rules = rules or Settings().rules
-        self._streams = streams or Settings().streams
+        self._rules = rules or base.rules
+        self._streams = streams or base.streams
+        self._charging = _with_absolute_file(charging or base.charging)
         self.supervisor = Supervisor(
             self.data_dir,
             templates={"worker": self._worker_service, "cdc": lambda _: self._cdc_service()},
@@ -119,6 +121,7 @@ class Stack:
                 ),
                 "rules": self._rules,
                 "streams": self._streams,
+                "charging": self._charging,
                 "specs": self._specs,
             }
         )
@@ -334,6 +337,12 @@ def running_settings(data_dir: Path) -> tuple[Settings, RuntimeState]:
     if not path.exists():
         raise UnavailableError("the stack is still starting", where=str(data_dir), remedy="try again in a moment")
     return Settings(**orjson.loads(path.read_bytes())), runtime
+
+
+def _with_absolute_file(charging: ChargingSettings) -> ChargingSettings:
+    """A spec in a file by its whole path; a shipped one stays a name."""
+    path = Path(charging.spec)
+    return charging.model_copy(update={"spec": str(path.resolve())}) if path.is_file() else charging
 
 
 def _write_private(path: Path, content: Mapping[str, Any]) -> None:

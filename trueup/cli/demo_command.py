@@ -20,7 +20,7 @@ from trueup.cli.up_command import Broker, Workers
 from trueup.demo.run import Demo, DemoResult, DemoState, demo_rules
 from trueup.demo.view import LiveView, show_scorecard
 from trueup.embedded.memory_broker import LIMITS, SOURCE_CHANGES_PER_SECOND_MAX
-from trueup.settings import StreamSettings
+from trueup.settings import ChargingSettings, StreamSettings
 from trueup.stack import Stack
 from trueup.upstream.plan import WorkloadPlan
 
@@ -48,7 +48,8 @@ def demo(
     with _directory(data_dir) as directory:
         stack = Stack(
             directory, broker=broker, workers=workers, rules=demo_rules(),
-            streams=StreamSettings(flush_interval_seconds=0.5), say=lambda text: console.print(text, style="dim"),
+            streams=StreamSettings(flush_interval_seconds=0.5), charging=ChargingSettings(spec="carrier"),
+            say=lambda text: console.print(text, style="dim"),
         )  # fmt: skip
         with stack.running():
             result = _play(stack, orders, seed, rate, console)
@@ -64,7 +65,9 @@ def demo(
 
 def _play(stack: Stack, orders: int, seed: int, rate: float, console: Console) -> DemoResult:
     rules = stack.settings.rules
-    plan = WorkloadPlan(orders=orders, seed=seed, faults=True, grace_seconds=rules.grace_seconds, rate_per_second=rate)
+    plan = WorkloadPlan(
+        orders=orders, seed=seed, faults=True, charging=True, grace_seconds=rules.grace_seconds, rate_per_second=rate
+    )
     state = DemoState(orders)
     play = Demo(stack, plan, state)
     stop = threading.Event()

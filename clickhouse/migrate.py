@@ -96,7 +96,7 @@ def migrate(client: Client, database: str, *, dry_run: bool = False) -> tuple[Mi
     Errors: ConfigurationError as `pending`, UnavailableError when ClickHouse does not answer.
     """
     with translated_errors(f"migrations of ClickHouse database {database}"):
-        waiting = pending(migrations(), _applied(client, database))
+        waiting = pending(migrations(), applied_migrations(client, database))
         if dry_run or not waiting:
             return waiting
         client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
@@ -113,7 +113,8 @@ def migrate(client: Client, database: str, *, dry_run: bool = False) -> tuple[Mi
         return waiting
 
 
-def _applied(client: Client, database: str) -> dict[int, tuple[str, str]]:
+def applied_migrations(client: Client, database: str) -> dict[int, tuple[str, str]]:
+    """What the database says of itself: number → name, checksum. The driver's errors pass."""
     exists = client.query(
         "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'schema_migration'",
         parameters={"database": database},

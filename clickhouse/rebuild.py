@@ -90,7 +90,7 @@ def read_rule_classes(client: Client, database: str) -> dict[str, str]:
         rows = client.query(
             f"SELECT DISTINCT rule, class FROM {database}.{DISCREPANCY.name} WHERE position(entity_kind, '.') = 0"
         ).result_rows
-    return {rule: kind for rule, kind in rows}
+    return {str(rule): str(kind) for rule, kind in rows}
 
 
 _CONTRIBUTIONS: Final = """

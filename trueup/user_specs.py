@@ -52,11 +52,11 @@ def read_user_specs(settings: Settings) -> UserSpecs:
             raise ConfigurationError(f"two specs are called {name}", where="specs", remedy="give one another name")
     legs = [leg for spec in specs for group in spec.groups for leg in group.legs]
     source = settings.source
-    tables = {leg.source_table: _source_table(leg, source) for leg in legs}
+    tables = {leg.source_table: source_table_of(leg, source) for leg in legs}
     known = {table.place: table for table in settlement_tables(source.schema_name)}
     more: dict[tuple[str, str], SourceTable] = {}
     for leg in legs:
-        table = _source_table(leg, source)
+        table = source_table_of(leg, source)
         held = known.get(table.place) or more.get(table.place)
         if held is not None and held.primary_key != table.primary_key:
             raise ConfigurationError(
@@ -78,7 +78,7 @@ def absolute_specs(specs: Iterable[str]) -> list[str]:
     return [name if name in shipped else str(Path(name).resolve()) for name in specs]
 
 
-def _source_table(leg: Leg, source: SourceSettings) -> SourceTable:
+def source_table_of(leg: Leg, source: SourceSettings) -> SourceTable:
     """The table of a leg, keyed by its primary key; a spec names it as `table`, `schema.table` or by its topic."""
     *before, name = leg.source_table.split(".")
     if len(before) > 1 and before[0] != source.name:

@@ -1,4 +1,4 @@
-"""`trueup check` says what a spec is made of, or everything that is wrong with it."""
+"""`trueup check` says what a spec is made of, or everything that is wrong with it and with the settings."""
 
 from __future__ import annotations
 
@@ -28,12 +28,8 @@ def bad(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("arguments", [(), ("--spec", "settlement")])
-def test_a_spec_in_order_is_summed_up(
-    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    status, shown = run(*arguments)
+def test_a_spec_in_order_is_summed_up() -> None:
+    status, shown = run("--spec", "settlement")
     assert status == 0
     assert "settlement version 1 is in order" in shown
     assert "missing-billing" in shown
@@ -69,9 +65,22 @@ def test_the_generated_functions_can_be_read() -> None:
     compile(shown, "shown", "exec")
 
 
-def test_settings_that_name_a_bad_spec_are_refused(bad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_checked_that_can_be(bad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRUEUP_SPECS", orjson.dumps(["settlement", str(bad)]).decode())
+    for variable in ("TRUEUP_SOURCE__PORT", "TRUEUP_KAFKA__PARTITIONS", "TRUEUP_CLICKHOUSE__PORT"):
+        monkeypatch.setenv(variable, "0")
     status, shown = run()
     assert status == 1
     assert "error: rule it: it needs a leg with a status" in shown
+    assert f"where: {bad}, line {LINE}" in shown
+    assert "spec settlement version 1" in shown
+    assert "where: variable TRUEUP_KAFKA__PARTITIONS" in shown
+    assert "? topics  not looked at: the settings of source, kafka cannot be used" in shown
+    assert shown.endswith("4 errors\n")
+    status, shown = run("--json")
+    document = orjson.loads(shown)
+    assert (status, document["is_in_order"]) == (1, False)
+    assert [(part["name"], len(part["errors"]), bool(part["skipped"])) for part in document["parts"]] == [
+        ("settings", 3, False), ("specs", 1, False), ("source", 0, True), ("topics", 0, True), ("ClickHouse", 0, True)
+    ]  # fmt: skip

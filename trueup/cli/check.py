@@ -1,4 +1,4 @@
-"""`trueup check`: whether settings and specs can be used, with every error at once."""
+"""`trueup check`: whether settings, specs and services can be used, and what another spec would change."""
 
 from __future__ import annotations
 
@@ -17,36 +17,121 @@ from reconcile.charging.load import load_charging
 from reconcile.spec.errors import Problem, SpecError
 from reconcile.spec.load import is_charging, load_spec
 from reconcile.spec.model import Spec
+from trueup.checking.impact_run import impact_of
+from trueup.checking.parts import Part, check_installation, faults_of
+from trueup.cli.impact import impact_document, progress, show_impact
+from trueup.model.faults import Fault
 from trueup.settings import Settings
 
 
 def check(
     spec: Annotated[
-        str | None, typer.Option("--spec", help="Check one spec: a file, or the name of a shipped one.")
+        str | None, typer.Option("--spec", help="Check one spec alone: a file, or the name of a shipped one.")
     ] = None,
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Data directory of the running stack.")] = Path(
+        ".trueup"
+    ),
     source: Annotated[
         bool, typer.Option("--source", help="Print the functions that the specs are compiled to, as text.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    impact: Annotated[
+        bool, typer.Option("--impact", help="Say what would change if the spec, or the specs of the settings, ran now.")
+    ] = False,
+    limit_months: Annotated[
+        int | None, typer.Option("--limit-months", min=1, help="With --impact: only the newest so many months.")
+    ] = None,
 ) -> None:
-    """Check the settings and their specs, or one spec; print every error and leave with exit status 1 if there is one."""
+    """Check settings, specs, source, topics and ClickHouse, or one spec; print every error with place and remedy.
+
+    Nothing is changed. The exit status is 1 if there is an error.
+    """
+    if impact:
+        return _show_impact(data_dir, spec, limit_months, json)
+    if spec is not None or source:
+        return _check_specs([spec] if spec is not None else Settings().specs, source, json)
+    parts = check_installation(data_dir)
+    if json:
+        _print_json({"is_in_order": not _has_faults(parts), "parts": [_part_document(part) for part in parts]})
+    else:
+        _show_parts(parts)
+    if _has_faults(parts):
+        raise typer.Exit(1)
+    return None
+
+
+def _show_impact(data_dir: Path, spec: str | None, limit_months: int | None, json: bool) -> None:
+    try:
+        with progress() as tell:
+            found = impact_of(data_dir, spec, limit_months, tell)
+    except SpecError as error:
+        _show_faults(Console(stderr=True, highlight=False), faults_of(error.problems))
+        raise typer.Exit(1) from None
+    if json:
+        _print_json(impact_document(found))
+    else:
+        show_impact(found)
+
+
+def _has_faults(parts: Iterable[Part]) -> bool:
+    return any(part.faults for part in parts)
+
+
+def _part_document(part: Part) -> dict[str, Any]:
+    return {
+        "name": part.name,
+        "is_in_order": not part.faults and not part.skipped,
+        "facts": part.facts,
+        "errors": [fault._asdict() for fault in part.faults],
+        "skipped": part.skipped,
+    }
+
+
+def _show_parts(parts: Iterable[Part]) -> None:
+    console = Console(highlight=False)
+    for part in parts:
+        mark = ("? ", "bold yellow") if part.skipped else ("✗ ", "bold red") if part.faults else ("✓ ", "bold green")
+        said = f"not looked at: {part.skipped}" if part.skipped else "; ".join(part.facts)
+        console.print(Text.assemble(mark, (part.name, "bold"), f"  {said}"))
+        _show_faults(console, part.faults, "  ")
+    count = sum(len(part.faults) for part in parts)
+    console.print(f"{count} error{'s' if count > 1 else ''}" if count else "everything is in order")
+
+
+def _show_faults(console: Console, faults: Iterable[Fault], indent: str = "") -> None:
+    for fault in faults:
+        console.print(Text.assemble(indent, ("error: ", "bold red"), fault.what))
+        console.print(Text.assemble(indent, ("where: ", "bold"), fault.where))
+        if fault.remedy:
+            console.print(Text.assemble(indent, ("to do: ", "bold"), fault.remedy))
+
+
+def _check_specs(names: Iterable[str], source: bool, json: bool) -> None:
+    """Specs of rules or of charging, without any service."""
     specs: list[Spec] = []
     charging: list[str] = []
     problems: list[Problem] = []
-    for name in [spec] if spec is not None else Settings().specs:
+    for name in names:
         try:
-            if spec is not None and _is_charging(name):
-                charging.append(f"charging spec {load_charging(name).name}")
+            if _is_charging(name):
+                charging.append(load_charging(name).name)
             else:
                 specs.append(load_spec(name))
         except SpecError as error:
             problems += error.problems
     if json:
-        sys.stdout.buffer.write(orjson.dumps(_document(specs, problems), option=orjson.OPT_INDENT_2) + b"\n")
+        _print_json(
+            {"specs": [_document(spec) for spec in specs], "errors": [problem._asdict() for problem in problems]}
+        )
     elif source and not problems:
-        sys.stdout.write("".join(group.source_text for one in specs for group in one.groups))
+        sys.stdout.write("".join(group.source_text for spec in specs for group in spec.groups))
     else:
-        _show(specs, charging, problems)
+        console = Console(highlight=False)
+        _show_faults(console, faults_of(problems))
+        for spec in specs:
+            _show_spec(console, spec)
+        for name in charging:
+            console.print(f"charging spec {name} is in order.")
     if problems:
         raise typer.Exit(1)
 
@@ -60,45 +145,32 @@ def _is_charging(name: str) -> bool:
         return False
 
 
-def _document(specs: Iterable[Spec], problems: Iterable[Problem]) -> dict[str, Any]:
-    return {
-        "specs": [
-            {
-                "name": spec.name,
-                "version": spec.version,
-                "groups": [
-                    {
-                        "name": group.name,
-                        "key": list(group.key),
-                        "legs": [{"name": leg.name, "table": leg.source_table} for leg in group.legs],
-                        "rules": [
-                            {"name": rule.name, "kind": rule.kind, "class": rule.rule_class, "leg": rule.leg}
-                            for rule in group.rules
-                        ],
-                    }
-                    for group in spec.groups
-                ],
-            }
-            for spec in specs
-        ],
-        "errors": [problem._asdict() for problem in problems],
-    }
+def _document(spec: Spec) -> dict[str, Any]:
+    groups = [
+        {
+            "name": group.name,
+            "key": list(group.key),
+            "legs": [{"name": leg.name, "table": leg.source_table} for leg in group.legs],
+            "rules": [
+                {"name": rule.name, "kind": rule.kind, "class": rule.rule_class, "leg": rule.leg}
+                for rule in group.rules
+            ],
+        }
+        for group in spec.groups
+    ]
+    return {"name": spec.name, "version": spec.version, "groups": groups}
 
 
-def _show(specs: Iterable[Spec], charging: Iterable[str], problems: list[Problem]) -> None:
-    console = Console(highlight=False)
-    for problem in problems:
-        console.print(Text.assemble(("error: ", "bold red"), problem.what))
-        console.print(Text.assemble(("where: ", "bold"), f"{problem.file}, line {problem.line}"))
-        console.print(Text.assemble(("to do: ", "bold"), problem.remedy))
-    for spec in specs:
-        console.print(f"[bold]{spec.name}[/] version {spec.version} is in order. {spec.description}")
-        for group in spec.groups:
-            legs = ", ".join(f"{leg.name} ({leg.source_table})" for leg in group.legs)
-            console.print(f"\ngroup [bold]{group.name}[/] by {', '.join(group.key)}: {legs}")
-            table = Table("rule", "kind", "class", "judges", box=None, pad_edge=False)
-            for rule in group.rules:
-                table.add_row(rule.name, rule.kind, rule.rule_class, rule.leg or "the group")
-            console.print(table)
-    for name in charging:
-        console.print(f"{name} is in order.")
+def _show_spec(console: Console, spec: Spec) -> None:
+    console.print(f"[bold]{spec.name}[/] version {spec.version} is in order. {spec.description}")
+    for group in spec.groups:
+        legs = ", ".join(f"{leg.name} ({leg.source_table})" for leg in group.legs)
+        console.print(f"\ngroup [bold]{group.name}[/] by {', '.join(group.key)}: {legs}")
+        table = Table("rule", "kind", "class", "judges", box=None, pad_edge=False)
+        for rule in group.rules:
+            table.add_row(rule.name, rule.kind, rule.rule_class, rule.leg or "the group")
+        console.print(table)
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")

@@ -20,6 +20,9 @@ from trueup.model.errors import ConfigurationError
 Record = dict[str, Any]
 Sort = Literal["amount", "age", "opened"]
 
+ID_CHARS: Final = 32
+"""Hexadecimal digits of a whole id."""
+
 IDS_MAX: Final = 500
 """Ids of one query: parameters travel in its address."""
 
@@ -118,8 +121,13 @@ class CaseReader:
         for part in _portions(prefixes):
             rows = self._query(
                 f"SELECT {_COLUMNS} FROM {self._database}.v_cases "
-                "WHERE arrayExists(prefix -> startsWith(discrepancy_id, prefix), {prefixes:Array(String)})",
-                {"prefixes": part},
+                # Whole ids are looked up; only what was cut is compared with every id.
+                "WHERE discrepancy_id IN {ids:Array(String)} "
+                "OR arrayExists(prefix -> startsWith(discrepancy_id, prefix), {prefixes:Array(String)})",
+                {
+                    "ids": [text for text in part if len(text) == ID_CHARS],
+                    "prefixes": [text for text in part if len(text) < ID_CHARS],
+                },
             )
             found |= {row["discrepancy_id"]: row for row in rows}
         return [found[identifier] for identifier in sorted(found)]

@@ -12,7 +12,7 @@ import orjson
 import typer
 from clickhouse_connect.driver.client import Client
 
-from clickhouse.case_reader import CaseReader
+from clickhouse.case_reader import ID_CHARS, CaseReader
 from clickhouse.client import connect
 from trueup.model.errors import ConfigurationError
 from trueup.settings import Settings
@@ -40,7 +40,7 @@ def cases_of(reader: CaseReader, ids: Sequence[str]) -> list[dict[str, Any]]:
     """The cases whose ids begin so, each once, in the order given. Errors: ConfigurationError for none or several."""
     wanted = list(dict.fromkeys(text.strip().lower() for text in ids))
     for text in wanted:
-        if not PREFIX_CHARS_MIN <= len(text) <= 32 or not set(text) <= set("0123456789abcdef"):
+        if not PREFIX_CHARS_MIN <= len(text) <= ID_CHARS or not set(text) <= set("0123456789abcdef"):
             raise ConfigurationError(
                 f"{text[:60]!r} is no id of a discrepancy",
                 remedy=f"give at least {PREFIX_CHARS_MIN} of its hexadecimal digits, as `trueup discrepancies list` shows",

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from trueup.checking.impact import OUTCOMES, Impact, Outcome, Tally
 from trueup.checking.impact_run import SpecImpact, Tell
@@ -69,8 +69,7 @@ def show_impact(found: list[SpecImpact]) -> None:
         if not one.impact.tallies:
             console.print("nothing is open, and nothing would open")
             continue
-        table = Table("rule", "", "cases", "at stake", "such as", box=None, pad_edge=False)
-        table.columns[2].justify = "right"
+        table = Table("rule", "", Column("cases", justify="right"), "at stake", "such as", box=None, pad_edge=False)
         for rule, outcome, tally in _in_order(one.impact):
             stakes = ", ".join(f"{to_text(amount, code)} {code}" for code, amount in sorted(tally.stake_minor.items()))
             table.add_row(rule, _TITLES[outcome], f"{tally.count:,}", stakes, ", ".join(tally.examples))

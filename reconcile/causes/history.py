@@ -13,6 +13,7 @@ from reconcile.machines import transitions
 from trueup.model.registers import Mark, Register, RegisterKey
 
 AMOUNT_FIELDS: Final = frozenset({"gross_amount", "tax_amount", "fee_amount", "amount"})
+FACTORS: Final = frozenset({"factors"})
 VERSION_FACTOR: Final = "rule_version"
 """The factor that names the version of the charging rules, where the source keeps one."""
 

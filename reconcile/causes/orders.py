@@ -9,6 +9,7 @@ from reconcile.causes.amounts import Parts, cause_of_difference
 from reconcile.causes.cause import Cause, at, late, money, span
 from reconcile.causes.history import (
     AMOUNT_FIELDS,
+    FACTORS,
     cause_of_step,
     charged_anew,
     deletion,
@@ -166,7 +167,7 @@ def _wrong_billing(finding: Finding, facts: OrderFacts) -> Cause | None:
 
 
 def _wrong_charge(finding: Finding, facts: OrderFacts) -> Cause | None:
-    return _order_edited(finding, facts, AMOUNT_FIELDS | {"factors"}) or _difference(finding, facts)
+    return _order_edited(finding, facts, AMOUNT_FIELDS | FACTORS) or _difference(finding, facts)
 
 
 def _silent_repair(finding: Finding, facts: OrderFacts) -> Cause | None:
@@ -177,7 +178,10 @@ def _silent_repair(finding: Finding, facts: OrderFacts) -> Cause | None:
             0,
             finding.currency,
         )
-    return _order_edited(finding, facts, AMOUNT_FIELDS)
+    order = facts.order
+    is_charge = order is not None and finding.expected_minor != order.gross_minor - order.tax_minor - order.fee_minor
+    edits = None if is_charge else _order_edited(finding, facts, AMOUNT_FIELDS)
+    return edits or _order_edited(finding, facts, FACTORS)
 
 
 def _order_edited(finding: Finding, facts: OrderFacts, fields: frozenset[str]) -> Cause | None:

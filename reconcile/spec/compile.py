@@ -17,6 +17,7 @@ from reconcile.spec.declared import (
     DeclaredGroup,
     DeclaredRule,
     DeclaredSpec,
+    FormulaRule,
     MachineRule,
     PresenceRule,
     SumRule,
@@ -245,6 +246,8 @@ def _held_against(draft: GroupDraft) -> tuple[dict[str, str], str]:
             if isinstance(rule, MachineRule):
                 steps = draft.constant(history.steps_of(rule))
                 tests.append(f"column == {leg.status!r} and (old, new) not in {steps}")
+            elif isinstance(rule, FormulaRule) and rule.excused_by is not None:
+                tests.append(f"column == {rule.factors!r}")
             elif isinstance(rule, UnchangedRule):
                 fields = "{" + ", ".join(repr(field) for field in rule.fields_) + "}"
                 test = f"column in {fields}"

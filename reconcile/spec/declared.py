@@ -177,6 +177,8 @@ class FormulaRule(_Rule):
     charging: str
     factors: str
     actual: Expression
+    excused_by: RuleName | None = None
+    detail_edited: Detail | None = None
 
 
 class ParentPresenceRule(_Rule):

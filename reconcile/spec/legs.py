@@ -8,7 +8,7 @@ from collections.abc import Callable
 from keyword import iskeyword
 from typing import Any, Final
 
-from reconcile.spec.declared import DeclaredGroup, DeclaredLeg, UnchangedRule, kind_of
+from reconcile.spec.declared import DeclaredGroup, DeclaredLeg, FormulaRule, UnchangedRule, kind_of
 from reconcile.spec.lines import Place
 from reconcile.spec.model import Leg
 from trueup.model.money import EXPONENTS
@@ -162,6 +162,8 @@ def tracked_columns(group: DeclaredGroup, declared: DeclaredLeg, columns: list[C
             continue
         if rule.kind == "machine" and declared.status:
             names[declared.status] = None
+        if isinstance(rule, FormulaRule) and rule.excused_by is not None:
+            names[rule.factors] = None
         if isinstance(rule, UnchangedRule):
             names |= dict.fromkeys(rule.fields_)
             if rule.while_ and declared.status:

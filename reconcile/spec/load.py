@@ -166,6 +166,7 @@ _KEYS: Final = (
     "columns", "rows", "amount", "currency", "status", "business_time", "parent", "shop", "statement", "where", "distinct",
     "detail", "class", "when", "unless", "due", "grace", "in", "on", "direction", "cardinality", "expected", "actual",
     "with", "tolerance", "mixed", "excused_by", "by", "column", "then", "fields", "while", "after", "steps", "limits", "kind",
+    "charging", "factors", "detail_edited",
 )  # fmt: skip
 
 

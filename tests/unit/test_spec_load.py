@@ -97,6 +97,18 @@ def test_changes_that_a_rule_holds_against_a_row_leave_a_mark() -> None:
     assert group.held_against(group.legs[2], [("value", 1, 2)], ()) == []
 
 
+def test_edits_of_factors_leave_a_mark_where_a_formula_asks_for_them() -> None:
+    amounts = {"expected": "day.opening", "actual": "sum(bank, bank.value)"}
+    edits = rule_text("unchanged", leg="day", fields=["opening"], after="bank", **amounts).replace('"it"', '"ed"', 1)
+    charge = {"leg": "day", "charging": "carrier", "factors": "status", "actual": amounts["actual"]}
+    watched = group_of(f"{edits}\n{rule_text('formula', excused_by='ed', detail_edited='changed', **charge)}")
+    day = watched.legs[0]
+    row = day.row_type("acme", 7, "CNY", 100, "{}", None)
+    assert day.table.tracked == ("opening", "status")
+    assert watched.held_against(day, [("status", "[]", "{}")], row) == [("status", "[]", "{}")]
+    assert group_of(f"{edits}\n{rule_text('formula', **charge)}").legs[0].table.tracked == ("opening",)
+
+
 def test_details_are_filled_in_for_people() -> None:
     rule = rule_text(
         "implies", leg="ledger", when="True", then="False", detail="{ledger.amount} of {{{ledger.reference}}}"
@@ -169,6 +181,16 @@ def test_errors_of_legs(old: str, new: str, what: str) -> None:
         ("sum", {"expected": "1", "actual": "sum(bank, bank.value)"}, "`expected`: this is a number, an amount is needed"),
         ("sum", {"expected": "0", "actual": "sum(bank, bank.value)", "tolerance": "much"}, "rule it: 'much' is no tolerance"),
         ("sum", {"expected": "0", "actual": "bank.value"}, "`actual`: bank has many rows, which one is meant is not known here"),
+        ("sum", {"leg": "day", "expected": "0", "actual": "sum(bank, bank.value)", "excused_by": "x"},
+         "rule it: leg day has no unchanged rule x with `after`"),
+        ("formula", {"leg": "day", "charging": "carrier", "factors": "status", "actual": "day.opening",
+                     "excused_by": "x", "detail_edited": "changed"},
+         "rule it: leg day has no unchanged rule x with `after`"),
+        ("formula", {"leg": "day", "charging": "carrier", "factors": "status", "actual": "day.opening", "excused_by": "x"},
+         "rule it: `excused_by` and `detail_edited` come together"),
+        ("formula", {"leg": "day", "charging": "carrier", "factors": "status", "actual": "day.opening",
+                     "detail_edited": "changed"},
+         "rule it: `excused_by` and `detail_edited` come together"),
         ("unique", {"leg": "bank", "by": ["x"]}, "rule it: leg bank has no column x"),
         ("unique", {"leg": "day", "by": ["day"]}, "rule it: it needs a leg that can have several rows"),
         ("agree", {"leg": "ledger", "with_": "bank", "column": "amount = value"},
@@ -191,6 +213,14 @@ def test_errors_of_legs(old: str, new: str, what: str) -> None:
 )  # fmt: skip
 def test_errors_of_rules(kind: str, options: dict[str, object], what: str) -> None:
     assert error_of(rule_text(kind, **options)) == what
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_an_excuse_that_comes_after_nothing_is_told_once(turn: int) -> None:
+    amounts = {"expected": "day.opening", "actual": "sum(bank, bank.value)"}
+    edits = rule_text("unchanged", leg="day", fields=["opening"], after="nothing", **amounts).replace('"it"', '"ed"', 1)
+    total = rule_text("sum", leg="day", excused_by="ed", **amounts)
+    assert "`after` needs a leg" in error_of("\n".join([edits, total][::turn]))
 
 
 def test_names_are_taken_once() -> None:

@@ -179,6 +179,7 @@ class RuleDraft:
         self,
         evidence: Iterable[str],
         *,
+        rule: str = "",
         entity: str = "",
         due: str = "newest_us",
         direction: str = "",
@@ -189,6 +190,7 @@ class RuleDraft:
 
         Args:
             evidence: texts of pieces of evidence, or of `*lists` of them.
+            rule: the name that it is told under where that is not the rule's own.
             entity: the text of the entity's id; by default that of the row in hand, or of the group's key.
             due: the text of the due time in µs.
             direction: short or long for a side that is missing.
@@ -201,15 +203,26 @@ class RuleDraft:
             own = getattr(self.rule, column)
             term = self.value(column, own) if own else None
             parties.append(term.text if term else self.draft.default_of(column, names))
-        if detail is None:
-            term = self._taken(self.draft.template(self.rule.detail, self.scope, self.place("detail")))
-            detail = term.text if term else "''"
+        detail = self.detail("detail", self.rule.detail) if detail is None else detail
         places = ", ".join(evidence)
-        values = (repr(self.rule.name), repr(self.entity_kind), entity, due, repr(direction), *amounts, *parties)
+        values = (
+            repr(rule or self.rule.name),
+            repr(self.entity_kind),
+            entity,
+            due,
+            repr(direction),
+            *amounts,
+            *parties,
+        )
         return [
             f"found.append(Finding({', '.join(values)},",
             f"    {detail}, ({places}{',' if places else ''})))",
         ]
+
+    def detail(self, key: str, text: str) -> str:
+        """The text of a detail with its expressions filled in."""
+        term = self._taken(self.draft.template(text, self.scope, self.place(key)))
+        return term.text if term else "''"
 
     def evidence(self, *rows: tuple[Leg, str]) -> list[str]:
         """Texts of the evidence of these rows."""

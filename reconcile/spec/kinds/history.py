@@ -46,7 +46,7 @@ def _unchanged_after(at: RuleDraft, rule: UnchangedRule, leg: Leg) -> None:
     names = (f"expected_{at.number}", f"actual_{at.number}")
     told = at.tell([*at.own_evidence(), *at.set_evidence(expected.sets | actual.sets)], amounts=(*names, currency))
     at.draft.history += inside(
-        [f"held_{leg.name} is not None", *at.guards(), f"{edits_text(at, rule)} is not None"],
+        [f"held_{leg.name} is not None", *at.guards(), f"{edits_text(at, rule.after, rule.fields_)} is not None"],
         [
             f"{names[0]} = {expected.text}",
             f"{names[1]} = {actual.text}",

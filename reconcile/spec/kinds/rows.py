@@ -108,13 +108,11 @@ def _beyond(at: RuleDraft, tolerance: str, names: tuple[str, str], currency: str
 
 def _unless_edited(at: RuleDraft, rule: SumRule, actual: str, told: Lines) -> Lines:
     """What is told only if the amount before the first edit, which another rule tells, does not fit either."""
-    number = next((n for n, one in enumerate(at.draft.declared.rules) if one.name == rule.excused_by
-                   and isinstance(one, UnchangedRule) and one.leg == rule.leg and one.after), None)  # fmt: skip
-    if number is None or at.leg is None:
-        at.wrong("excused_by", f"leg {rule.leg} has no unchanged rule {rule.excused_by} with `after`", "name one")
+    edit = excusing_rule(at, rule.excused_by)
+    if edit is None or at.leg is None:
         return told
     row = f"before_{at.number}"
-    edits = edits_text(at, at.draft.declared.rules[number])  # type: ignore[arg-type]
+    edits = edits_text(at, edit.after, edit.fields_)
     scope: Scope = replace(at.scope.bound(at.leg.name, row, at.leg), hoisted=lambda _name: None)
     before = at.amount("expected", rule.expected, scope)
     if before is None:
@@ -122,13 +120,23 @@ def _unless_edited(at: RuleDraft, rule: SumRule, actual: str, told: Lines) -> Li
     return [f"{row} = {edits} if marks else None", *inside([f"({row} is None or {before.text} != {actual})"], told)]
 
 
-def edits_text(at: RuleDraft, rule: UnchangedRule) -> str:
-    """The text of the leg's row as it was before the edits that an `unchanged` rule with `after` watches, or None."""
+def excusing_rule(at: RuleDraft, name: str | None) -> UnchangedRule | None:
+    """The `unchanged` rule with `after` that `excused_by` names; None where there is none, which is reported."""
+    for one in at.draft.declared.rules:
+        if isinstance(one, UnchangedRule) and (one.name, one.leg) == (name, at.rule.leg) and one.after:
+            # An `after` that is not there is reported of that rule.
+            return one if one.after in at.draft.scope.sets else None
+    at.wrong("excused_by", f"leg {at.rule.leg} has no unchanged rule {name} with `after`", "name one")
+    return None
+
+
+def edits_text(at: RuleDraft, after: str, columns: list[str]) -> str:
+    """The text of the leg's row before edits of the columns that came after the first row of `after`, or None."""
     assert at.leg is not None
-    at.draft.require_set(rule.after)
+    at.draft.require_set(after)
     leg = at.leg
-    fields = {column: leg.field_of(column) for column in rule.fields_ if column in leg.topic_columns}
-    return f"row_before(row_{leg.name}, marks, {leg.mark_table!r}, {fields!r}, first_commit_us(set_{rule.after}))"
+    fields = {column: leg.field_of(column) for column in columns if column in leg.topic_columns}
+    return f"row_before(row_{leg.name}, marks, {leg.mark_table!r}, {fields!r}, first_commit_us(set_{after}))"
 
 
 def unique(at: RuleDraft, rule: UniqueRule) -> None:

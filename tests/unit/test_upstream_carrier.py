@@ -11,7 +11,7 @@ import pytest
 from reconcile.charging.load import load_charging
 from reconcile.charging.verdict import expected_charge_minor
 from trueup.model.tables import Order
-from trueup.upstream.carrier import CURRENCY, RUN_SHARE, WRONG_CHARGE, Run, charge_minor, draw_run
+from trueup.upstream.carrier import CURRENCY, EDITED_FACTORS, RUN_SHARE, WRONG_CHARGE, Run, charge_minor, draw_run
 from trueup.upstream.plan import Books, PlannedOrder, WorkloadPlan
 from trueup.upstream.workload import plan_run
 
@@ -62,13 +62,26 @@ def test_runs_are_billed_as_agreed_but_for_the_planted_ones() -> None:
         assert expected.amount_minor is not None
         (sale,) = order.items
         assert sale.amount_minor == order.net_minor > 0
-        if order.fault is not None:
+        if order.fault is not None and order.fault.kind == WRONG_CHARGE:
             (finding,) = order.fault.expected
             assert sale.amount_minor - expected.amount_minor == finding.delta_minor
-            wrong.append(order.fault.kind)
+            wrong += [order]
         else:
             assert sale.amount_minor == expected.amount_minor
-    assert wrong == [WRONG_CHARGE] * PLAN.fault_copies
+    assert len(wrong) == PLAN.fault_copies
+
+
+def test_factors_are_changed_so_that_more_is_owed_than_was_billed() -> None:
+    charging = load_charging("carrier")
+    repaired = [order for order in orders_of(plan_run(PLAN, 0)) if order.repaired_factors]
+    assert [order.fault and order.fault.kind for order in repaired] == [EDITED_FACTORS] * PLAN.fault_copies
+    for order in repaired:
+        assert order.fault is not None
+        (finding,) = order.fault.expected
+        owed = expected_charge_minor(charging, with_factors(order.repaired_factors))
+        assert owed is not None
+        assert owed.amount_minor is not None
+        assert finding.delta_minor == order.net_minor - owed.amount_minor < 0
 
 
 @pytest.mark.parametrize("faults", [False, True])

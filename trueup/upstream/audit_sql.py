@@ -189,7 +189,9 @@ STATEMENT_RULES: Final = (
 
 CHARGE_RULES: Final = (
     """
-    SELECT 'wrong-charge', 'order', c.order_id, c.charge, t.amount, c.currency
+    -- Factors that were changed after billing are a silent repair, as long as the items still add up to what was billed.
+    SELECT CASE WHEN p.order_id IS NULL THEN 'wrong-charge' ELSE 'silent-repair' END,
+           'order', c.order_id, c.charge, t.amount, c.currency
     FROM (
         SELECT r.order_id, r.currency,
                round(
@@ -216,6 +218,8 @@ CHARGE_RULES: Final = (
         ) ON f.vehicle = r.vehicle
     ) c
     JOIN billed t ON t.order_id = c.order_id
+    JOIN exponent e ON e.currency = c.currency
+    LEFT JOIN repaired p ON p.order_id = c.order_id AND (t.amount - c.charge) * e.factor = p.delta_minor
     WHERE t.has_sale AND NOT t.mixed AND t.amount <> c.charge
     """,
 )

@@ -1,4 +1,4 @@
-"""Delivery runs among the orders: what the carrier agreement owes for them, computed here on its own, and the fault of a wrong charge.
+"""Delivery runs among the orders: what the carrier agreement owes for them, computed here on its own, and the faults of charges.
 
 The prices are those of the shipped charging spec `carrier`. Draws are such that every ratio is a finite decimal.
 """
@@ -15,6 +15,8 @@ from trueup.upstream.faults import place_round, take_plain_order
 from trueup.upstream.plan import Books, Expectation, Fault, PlannedOrder
 
 WRONG_CHARGE: Final = "wrong-charge"
+EDITED_FACTORS: Final = "silent-repair-of-factors"
+RUN_FAULT_KINDS: Final = (WRONG_CHARGE, EDITED_FACTORS)
 CURRENCY: Final = "CNY"
 RUN_SHARE: Final = 0.2
 """So many of the plain orders in the agreement's currency are delivery runs."""
@@ -84,6 +86,24 @@ def plant_wrong_charges(books: Books, copies: int, rng: random.Random) -> None:
         expected = Expectation("wrong-charge", "order", order.order_id, delta_minor, CURRENCY)
         note = "charged and billed alike, but not as agreed"
         order.fault = Fault(f"run{books.run_no}-{WRONG_CHARGE}-{copy + 1}", WRONG_CHARGE, note, (expected,))
+
+
+def plant_edited_factors(books: Books, copies: int, rng: random.Random) -> None:
+    """Plant runs whose factors are changed when all is paid, so that more is owed than was billed. Call it as the above.
+
+    Raises:
+        ConfigurationError: the run is too small for so many.
+    """
+    for copy in range(copies):
+        _, order = take_plain_order(books, place_round(books, 1, copy, copies), rng, CURRENCY)
+        run = draw_run(rng)
+        make_run(order, run, 0)
+        repaired = run._replace(reverse_stops=run.reverse_stops + rng.randint(1, 4))
+        order.repaired_factors = repaired.factors()
+        delta_minor = charge_minor(run) - charge_minor(repaired)
+        expected = Expectation("silent-repair", "order", order.order_id, delta_minor, CURRENCY)
+        note = "reverse stops added by hand after the run was billed"
+        order.fault = Fault(f"run{books.run_no}-{EDITED_FACTORS}-{copy + 1}", EDITED_FACTORS, note, (expected,))
 
 
 def draw_run(rng: random.Random) -> Run:

@@ -145,6 +145,17 @@ def repair_fee(session: Session, order: PlannedOrder) -> None:
         work.plant(order.fault)
 
 
+def repair_factors(session: Session, order: PlannedOrder) -> None:
+    """The fault of factors changed by hand after everything was billed and paid."""
+    with session.transaction(1) as work:
+        work.change(
+            1,
+            f"UPDATE public.orders SET factors = %s, updated_at = {NOW} WHERE order_id = %s",
+            (order.repaired_factors, order.order_id),
+        )
+        work.plant(order.fault)
+
+
 def _expectation(late: timedelta, grace_seconds: float) -> str | None:
     """None for a delay so close to the grace that both outcomes are right."""
     late_seconds = late.total_seconds()

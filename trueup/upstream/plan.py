@@ -30,7 +30,8 @@ class WorkloadPlan:
         rate_per_second: row changes committed per second at most; None for as fast as it goes.
         faults: plant every fault kind, `fault_copies` times each, and the traps beside them.
         traps: False leaves out the traps. They make the run last longer than 3 × `grace_seconds`.
-        charging: some orders are delivery runs, charged by the shipped spec `carrier`; with faults, some are charged wrongly.
+        charging: some orders are delivery runs, charged by the shipped spec `carrier`; with faults, some are charged wrongly
+            or changed after billing.
         grace_seconds: how long a leg may be late; must be what the rules are set to.
         fault_copies: how often each kind of fault and trap is planted.
         connections: how many sessions write at the same time; each serves shops of its own.
@@ -144,7 +145,8 @@ class PlannedLine(NamedTuple):
 class PlannedOrder:
     """One order. `items` are billed together after completion; `fault` and `traps` say what goes wrong on the way.
 
-    `is_run` tells a delivery run, whose amounts follow from its factors.
+    `is_run` tells a delivery run, whose amounts follow from its factors; `repaired_factors` are those that a hand puts in
+    their place after billing ("" for none).
     """
 
     order_id: int
@@ -159,6 +161,7 @@ class PlannedOrder:
     fault: Fault | None = None
     traps: tuple[Trap, ...] = ()
     is_run: bool = False
+    repaired_factors: str = ""
 
     @property
     def net_minor(self) -> int:

@@ -8,7 +8,7 @@ from typing import Final
 
 from trueup.model.money import to_decimal
 from trueup.upstream import agreement_faults, faults
-from trueup.upstream.orders_flow import NOW, bill_closed, repair_fee
+from trueup.upstream.orders_flow import NOW, bill_closed, repair_factors, repair_fee
 from trueup.upstream.plan import PlannedPayout, PlannedStatement
 from trueup.upstream.session import Session, Work
 
@@ -192,6 +192,9 @@ def _tamper(session: Session, statements: Sequence[PlannedStatement]) -> Iterato
         for order in statement.orders:
             if order.fault is not None and order.fault.kind == faults.SILENT_REPAIR:
                 repair_fee(session, order)
+                yield
+            if order.repaired_factors:
+                repair_factors(session, order)
                 yield
 
 

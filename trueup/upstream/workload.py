@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812  # a clas
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.model.money import to_decimal
 from trueup.upstream.books import draw_books, plan_payouts
-from trueup.upstream.carrier import plan_runs, plant_wrong_charges
+from trueup.upstream.carrier import plan_runs, plant_edited_factors, plant_wrong_charges
 from trueup.upstream.faults import plant_order_faults, plant_statement_faults
 from trueup.upstream.plan import ID_BLOCK, Books, Shop, WorkloadPlan
 from trueup.upstream.session import Pacer, Session, Tally, WorkloadProgress
@@ -101,6 +101,7 @@ def plan_run(plan: WorkloadPlan, run_no: int) -> Books:
         plant_order_faults(books, plan.fault_copies, rng)
         if plan.charging:
             plant_wrong_charges(books, plan.fault_copies, rng)
+            plant_edited_factors(books, plan.fault_copies, rng)
         if plan.traps:
             plant_traps(books, plan.fault_copies, rng)
     plan_payouts(books)

@@ -77,23 +77,28 @@ class HeldTable(NamedTuple):
 def check_source(source: SourceSettings, needed: Sequence[NeededTable]) -> Checked:
     """Compare the database with what is needed of it. Reads catalogues only; a source that is away is one fault."""
     where = address_of(source)
+    facts: list[str] = []
+    faults: list[Fault] = []
     try:
         with connect(source) as connection:
             connection.execute("SET default_transaction_read_only = on")
-            facts, faults = _check_server(connection, source)
+            facts.append(f"PostgreSQL {connection.info.server_version // 10_000} at {where}")
+            faults += _server_faults(connection, source)
             held = _held_tables(connection, [one.table for one in needed])
+            facts.append(f"{len(held)} tables")
             for one in needed:
                 faults += table_faults(one, held.get(one.table.place), where, source.user)
             faults += _publication_faults(connection, source, [one.table for one in needed])
             slot_facts, slot_faults = _check_slot(connection, source)
+            facts += slot_facts
+            faults += slot_faults
     except TrueupError as error:
         remedy = error.remedy or "start the database, or correct source.host and source.port"
-        return Checked([], [fault_of(error)._replace(remedy=remedy)])
+        faults.append(fault_of(error)._replace(remedy=remedy))
     except psycopg.Error as error:
-        remedy = "see the log of the source database"
-        return Checked([], [Fault(f"the source stopped answering: {str(error).strip()}", where, remedy)])
-    tables = {one.table.place for one in needed} & held.keys()
-    return Checked([*facts, f"{len(tables)} tables", *slot_facts], list(dict.fromkeys([*faults, *slot_faults])))
+        what = f"the source stopped answering: {' '.join(str(error).split())}"
+        faults.append(Fault(what, where, "see the log of the source database"))
+    return Checked(facts, list(dict.fromkeys(faults)))
 
 
 def table_faults(needed: NeededTable, held: HeldTable | None, where: str, user: str) -> list[Fault]:
@@ -143,15 +148,14 @@ def fits(kind: str, type_oid: int) -> bool:
     return type_oid in _FITTING_AND_TEXT[kind] or type_oid not in _OTHERS
 
 
-def _check_server(connection: Connection, source: SourceSettings) -> tuple[list[str], list[Fault]]:
+def _server_faults(connection: Connection, source: SourceSettings) -> list[Fault]:
     where = address_of(source)
     row = connection.execute(
         "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('wal_level'),"
-        " (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user),"
-        " pg_catalog.current_setting('server_version')"
+        " (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)"
     ).fetchone()
     assert row is not None
-    standby, wal_level, may_replicate, version = row
+    standby, wal_level, may_replicate = row
     faults = []
     if standby:
         faults.append(Fault("the source is a standby", where, "read the primary"))
@@ -162,7 +166,7 @@ def _check_server(connection: Connection, source: SourceSettings) -> tuple[list[
         faults.append(
             Fault(f"the role {source.user} may not replicate", where, f'ALTER ROLE "{source.user}" REPLICATION')
         )
-    return [f"PostgreSQL {version} at {where}"], faults
+    return faults
 
 
 def _held_tables(connection: Connection, tables: Iterable[SourceTable]) -> dict[tuple[str, str], HeldTable]:

@@ -13,7 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
     TopicMetadata,
 )
 
-from cdc.topics import ADMIN_TIMEOUT_SECONDS, METADATA_TIMEOUT_SECONDS, TopicPlan, TopicSpec
+from cdc.topics import METADATA_TIMEOUT_SECONDS, TopicPlan, TopicSpec
 from trueup.model.faults import Checked, Fault
 
 _UNLIMITED: Final = "-1"
@@ -97,7 +97,7 @@ def _configs(admin: AdminClient, names: list[str]) -> Configs | None:
     if not resources:
         return {}
     try:
-        answers = admin.describe_configs(resources, request_timeout=ADMIN_TIMEOUT_SECONDS)
+        answers = admin.describe_configs(resources, request_timeout=METADATA_TIMEOUT_SECONDS)
         return {
             resource.name: {name: str(entry.value) for name, entry in answer.result().items()}
             for resource, answer in answers.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Final, NamedTuple
 
@@ -39,28 +39,25 @@ def check_clickhouse(settings: ClickHouseSettings) -> Checked:
     A server that is away, or refuses the user, is one fault.
     """
     where = f"ClickHouse at {settings.host}:{settings.port}, database {settings.database}"
+    facts: list[str] = []
+    faults: list[Fault] = []
     try:
         with closing(connect(settings)) as client:
             with translated_errors(where):
                 applied = applied_migrations(client, settings.database)
             held, views = _held_tables(client, settings.database)
-            faults = migration_faults(migrations(), applied, where)
+            facts += [f"{where} (version {client.server_version})", f"{len(applied)} migrations, {len(held)} tables"]
+            faults += migration_faults(migrations(), applied, where)
             for definition in DEFINITIONS.values():
                 faults += table_faults(definition, held.get(definition.name), where)
-            names = [view.name for view in VIEWS]
-            faults += [
-                Fault(f"view {name} does not exist", f"{where}, view {name}", _MIGRATE)
-                for name in names
-                if name not in views
-            ]
             faults += _right_faults(client, settings, held.keys() & DEFINITIONS.keys(), where)
-            faults += _view_faults(client, settings, [name for name in names if name in views], where)
-            facts = [f"{where} (version {client.server_version})", f"{len(applied)} migrations, {len(held)} tables"]
+            faults += _view_faults(client, settings, views, where)
         if _PROBED in held:
             more = _check_analyst(settings, where)
-            facts, faults = facts + more.facts, faults + more.faults
+            facts += more.facts
+            faults += more.faults
     except TrueupError as error:
-        return Checked([], [fault_of(error)])
+        faults.append(fault_of(error)._replace(remedy=error.remedy or "see the log of ClickHouse"))
     return Checked(facts, faults)
 
 
@@ -141,15 +138,18 @@ def _right_faults(client: Client, settings: ClickHouseSettings, tables: Iterable
     return faults
 
 
-def _view_faults(client: Client, settings: ClickHouseSettings, views: Iterable[str], where: str) -> list[Fault]:
-    """Views that cannot be read, because what they read is not there any more."""
+def _view_faults(client: Client, settings: ClickHouseSettings, held: Collection[str], where: str) -> list[Fault]:
+    """Views that are missing, or cannot be read because what they read is not there any more."""
     faults = []
-    for view in views:
+    for view in [view.name for view in VIEWS]:
+        place = f"{where}, view {view}"
+        if view not in held:
+            faults.append(Fault(f"view {view} does not exist", place, _MIGRATE))
+            continue
         refused = _refusal(client, f"SELECT * FROM {settings.database}.{view} LIMIT 0")
         if refused:
-            what = f"view {view} cannot be read: {refused}"
             remedy = "see to the table below it first; then drop the view and make it as clickhouse/migrations has it"
-            faults.append(Fault(what, f"{where}, view {view}", remedy))
+            faults.append(Fault(f"view {view} cannot be read: {refused}", place, remedy))
     return faults
 
 

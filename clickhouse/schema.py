@@ -175,7 +175,9 @@ DISCREPANCY: Final = Definition(
     "discrepancy",
     "one row per (rule, entity) on which the books disagree or once disagreed",
     (
-        ColumnType("discrepancy_id", "String", "hash of rule, entity and its owner; the same finding always has the same id"),
+        ColumnType(
+            "discrepancy_id", "String", "hash of rule, entity and its owner; the same finding always has the same id"
+        ),
         ColumnType("version", "UInt64", "source progress and lifecycle step; the highest one wins"),
         ColumnType("month", "Date32", "first day of the month of the order or statement; the storage partition"),
         ColumnType("rule", LABEL, "rule that found it"),

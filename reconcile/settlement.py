@@ -47,9 +47,7 @@ class SettlementRules(NamedTuple):
         )
 
 
-def settlement_rules(
-    spec: Spec, tolerances: Tolerances, former: Mapping[str, str] = _NONE
-) -> SettlementRules:
+def settlement_rules(spec: Spec, tolerances: Tolerances, former: Mapping[str, str] = _NONE) -> SettlementRules:
     """The rules of a spec that has the settlement's two groups; `former` are the classes of rules that it may lack by now."""
     orders, statements = spec.group("orders"), spec.group("statements")
     return SettlementRules(

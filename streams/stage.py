@@ -249,4 +249,8 @@ def _insert_order(entry: tuple[str, object]) -> tuple[bool, bool, str]:
     for complete when its watermark is there.
     """
     name = entry[0]
-    return name == "watermark", name not in {"order_wide", "statement_wide", "release_wide", "group_wide", "case_wide"}, name
+    return (
+        name == "watermark",
+        name not in {"order_wide", "statement_wide", "release_wide", "group_wide", "case_wide"},
+        name,
+    )

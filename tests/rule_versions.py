@@ -14,7 +14,9 @@ TEXT = files("reconcile.specs").joinpath("settlement.toml").read_text(encoding="
 
 def edited(version: int, *, without: tuple[str, ...] = (), tolerance: str = "") -> str:
     """The shipped spec without some rules, and with a tolerance for what an order is billed."""
-    head, *rules = re.split(r"(?=^\[\[group)", TEXT.replace("\nversion = 1\n", f"\nversion = {version}\n"), flags=re.M)
+    head, *rules = re.split(
+        r"(?=^\[\[group)", TEXT.replace("\nversion = 1\n", f"\nversion = {version}\n"), flags=re.MULTILINE
+    )
     kept = [block for block in rules if not any(f'name = "{name}"' in block for name in without)]
     text = head + "".join(kept)
     if tolerance:

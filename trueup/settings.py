@@ -90,7 +90,9 @@ class RuleSettings(_Section):
 class ChargingSettings(_Section):
     """Charging formulas."""
 
-    spec: str = Field("", description="charging spec by which orders are checked: a shipped name or a file; empty = none")
+    spec: str = Field(
+        "", description="charging spec by which orders are checked: a shipped name or a file; empty = none"
+    )
 
 
 def _checked_limits(limits: dict[str, str]) -> dict[str, str]:

@@ -41,7 +41,9 @@ def start_reader(source: Source, directory: Path) -> subprocess.Popen[bytes]:
         "TRUEUP_SOURCE__SLOT": settings.slot,
     }
     with (directory / "reader.log").open("ab") as log:
-        return subprocess.Popen([sys.executable, "-m", "trueup.reader"], cwd=directory, env=environment, stdout=log, stderr=log)
+        return subprocess.Popen(
+            [sys.executable, "-m", "trueup.reader"], cwd=directory, env=environment, stdout=log, stderr=log
+        )
 
 
 def confirmed_lsn(source: Source) -> int:

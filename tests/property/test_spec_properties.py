@@ -236,21 +236,30 @@ def test_stuck(rows: Rows) -> None:
 
 RUNS = st.builds(
     lambda service, vehicle, km: f'{{"service": "{service}", "vehicle": "{vehicle}", "stops": 15, "km": {km}, "weight_t": "0.3"}}',
-    st.sampled_from(("delivery", "freight")), st.sampled_from(("van", "bicycle")), st.integers(30, 60),
+    st.sampled_from(("delivery", "delivery", "freight")), st.sampled_from(("van", "van", "bicycle")),
+    st.sampled_from((30, 40, 41, 60)),
 )  # fmt: skip
 VAN_START, VAN_PER_KM, VAN_START_KM = 120_00, 1_20, 40
+BILLED = st.sampled_from((VAN_START, VAN_START + VAN_PER_KM, VAN_START + 20 * VAN_PER_KM, 1))
+IN_CNY = HEAD.replace('currency = "USD"', 'currency = "CNY"')
 
 
-@given(st.lists(st.tuples(RUNS, st.integers(40, 60).map(lambda km: VAN_START + (km - 40) * VAN_PER_KM)), max_size=4))
+def charge_minor(factors: str) -> int | None:
+    """What a run costs; None for one that nothing is agreed about."""
+    run = orjson.loads(factors)
+    if (run["service"], run["vehicle"]) != ("delivery", "van"):
+        return None
+    return VAN_START + max(run["km"] - VAN_START_KM, 0) * VAN_PER_KM
+
+
+@given(st.lists(st.tuples(RUNS, BILLED), max_size=4))
 def test_formula(runs: list[tuple[str, int]]) -> None:
-    rule = rule_text("formula", leg="bank", charging="carrier", factors="ref", actual="bank.value")
-    group = group_of(rule, HEAD.replace('currency = "USD"', 'currency = "CNY"'))
+    group = group_of(rule_text("formula", leg="bank", charging="carrier", factors="ref", actual="bank.value"), IN_CNY)
     rows = [(number, "acme", 7, factors, billed) for number, (factors, billed) in enumerate(runs)]
     found = []
     for number, _holder, _day, factors, billed in rows:
-        run = orjson.loads(factors)
-        charge = VAN_START + max(run["km"] - VAN_START_KM, 0) * VAN_PER_KM
-        if (run["service"], run["vehicle"]) == ("delivery", "van") and charge != billed:
+        charge = charge_minor(factors)
+        if charge not in (None, billed):
             found.append((number, charge, billed))
     findings = group.judge(books_of(group, {"bank": rows}), NO_LIMITS)
     assert [(one.entity_id, one.expected_minor, one.actual_minor) for one in findings] == found
@@ -311,6 +320,37 @@ def test_unchanged_after(rows: Rows, marks: list[Mark]) -> None:
             if not later or later[0].old != billed:
                 found.append(("it", day[3], billed))
     assert sorted((one.rule, one.expected_minor, one.actual_minor) for one in findings) == sorted(found)
+
+
+@given(
+    RUNS, st.lists(BILLED, max_size=1), st.sampled_from((VAN_START, 1)), marks_of("day", "status", RUNS),
+    marks_of("day", "opening", st.integers(-300, 300)),
+)  # fmt: skip
+def test_formula_and_unchanged_after(
+    factors: str, billed: list[int], opening: int, charged: list[Mark], opened: list[Mark]
+) -> None:
+    actual = "sum(bank, bank.value)"
+    edits = rule_text("unchanged", leg="day", fields=["opening"], after="bank", expected="day.opening", actual=actual)
+    formula = rule_text(
+        "formula", leg="day", when="any(bank)", charging="carrier", factors="status", actual=actual, excused_by="edited",
+        detail_edited="changed",
+    )  # fmt: skip
+    group = group_of("\n".join([edits.replace('"it"', '"edited"'), formula]), IN_CNY)
+    rows: Rows = {
+        "day": [("acme", 7, "CNY", opening, factors, None)],
+        "bank": [(number, "acme", 7, None, amount) for number, amount in enumerate(billed)],
+    }
+    # The first line was committed at 0, so every mark after that counts.
+    later = sorted((mark for mark in charged if mark.commit_us > 0), key=lambda mark: mark.commit_us)
+    as_billed = [charge_minor(str(mark.old)) for mark in later[:1]]
+    charge, total = charge_minor(factors), sum(billed)
+    found = []
+    if billed and charge not in (None, total):
+        found.append(("edited" if total in as_billed else "it", charge, total))
+    if billed and opening != total and any(mark.commit_us > 0 for mark in opened):
+        found.append(("edited", opening, total))
+    findings = group.judge(books_of(group, rows, charged + opened), NO_LIMITS)
+    assert [(one.rule, one.expected_minor, one.actual_minor) for one in findings] == found
 
 
 @given(ROWS, st.lists(st.sampled_from((1, 2, "a")), max_size=2, unique=True))

@@ -8,8 +8,8 @@ from reconcile.spec.load import read_spec
 from reconcile.spec.model import Spec
 from streams.messages import PARTIALS_TOPIC, Marker, encode_watermarks
 from streams.statement_state import decode_statement_state
-from tests.group_books import UserSource, group_bench, ledger, legs_of, marker
 from tests.group_books import Reader as GroupReader
+from tests.group_books import UserSource, group_bench, ledger, legs_of, marker
 from tests.partition_bench import TOLERANCES, messages_of, records_of, statement_bench
 from tests.rule_versions import TEXT, edited
 from tests.source_log import FAR_US, START_US, SourceLog

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from trueup import __version__
+from trueup.checking.settings_check import read_settings
 from trueup.cli.audit import audit
 from trueup.cli.charge import charge
 from trueup.cli.check import check
@@ -23,6 +24,11 @@ from trueup.cli.service_commands import service
 from trueup.cli.up_command import up
 from trueup.log_setup import set_up_logging
 from trueup.model.errors import TrueupError
+from trueup.model.faults import Fault
+
+_OTHER_VERSION: Final = Fault(
+    "its settings cannot be read", "the stack that runs on the data directory", "start it again with this version"
+)
 
 app = typer.Typer(
     name="trueup",
@@ -70,14 +76,9 @@ def main() -> NoReturn:
         app(standalone_mode=True)
     except TrueupError as error:
         _say(error.what, error.where, error.remedy)
-    except ValidationError as error:
-        for fault in error.errors():
-            name = ".".join(str(part) for part in fault["loc"])
-            _say(f"setting {name}: {fault['msg']}", "trueup.toml or a TRUEUP_ variable", "")
-    except tomllib.TOMLDecodeError as error:
-        _say(f"the file is not valid TOML: {error}", "trueup.toml", "")
-    except SettingsError as error:
-        _say(str(error), "a TRUEUP_ variable", "give a section as a JSON object, or each setting by its own variable")
+    except (ValidationError, SettingsError, tomllib.TOMLDecodeError):
+        for fault in read_settings().faults or [_OTHER_VERSION]:
+            _say(*fault)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(2)

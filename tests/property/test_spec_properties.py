@@ -242,6 +242,20 @@ RUNS = st.builds(
 VAN_START, VAN_PER_KM, VAN_START_KM = 120_00, 1_20, 40
 BILLED = st.sampled_from((VAN_START, VAN_START + VAN_PER_KM, VAN_START + 20 * VAN_PER_KM, 1))
 IN_CNY = HEAD.replace('currency = "USD"', 'currency = "CNY"')
+CHARGED_LINES = group_of(
+    rule_text("formula", leg="bank", charging="carrier", factors="ref", actual="bank.value"), IN_CNY
+)
+BY_LINES = {"leg": "day", "actual": "sum(bank, bank.value)"}
+CHARGED_DAYS = group_of(
+    "\n".join(
+        [
+            rule_text("unchanged", fields=["opening"], after="bank", expected="day.opening", **BY_LINES).replace('"it"', '"edited"'),
+            rule_text("formula", when="any(bank)", charging="carrier", factors="status", excused_by="edited",
+                      detail_edited="changed", **BY_LINES),
+        ]
+    ),
+    IN_CNY,
+)  # fmt: skip
 
 
 def charge_minor(factors: str) -> int | None:
@@ -254,14 +268,13 @@ def charge_minor(factors: str) -> int | None:
 
 @given(st.lists(st.tuples(RUNS, BILLED), max_size=4))
 def test_formula(runs: list[tuple[str, int]]) -> None:
-    group = group_of(rule_text("formula", leg="bank", charging="carrier", factors="ref", actual="bank.value"), IN_CNY)
     rows = [(number, "acme", 7, factors, billed) for number, (factors, billed) in enumerate(runs)]
     found = []
     for number, _holder, _day, factors, billed in rows:
         charge = charge_minor(factors)
         if charge not in (None, billed):
             found.append((number, charge, billed))
-    findings = group.judge(books_of(group, {"bank": rows}), NO_LIMITS)
+    findings = CHARGED_LINES.judge(books_of(CHARGED_LINES, {"bank": rows}), NO_LIMITS)
     assert [(one.entity_id, one.expected_minor, one.actual_minor) for one in findings] == found
 
 
@@ -329,13 +342,6 @@ def test_unchanged_after(rows: Rows, marks: list[Mark]) -> None:
 def test_formula_and_unchanged_after(
     factors: str, billed: list[int], opening: int, charged: list[Mark], opened: list[Mark]
 ) -> None:
-    actual = "sum(bank, bank.value)"
-    edits = rule_text("unchanged", leg="day", fields=["opening"], after="bank", expected="day.opening", actual=actual)
-    formula = rule_text(
-        "formula", leg="day", when="any(bank)", charging="carrier", factors="status", actual=actual, excused_by="edited",
-        detail_edited="changed",
-    )  # fmt: skip
-    group = group_of("\n".join([edits.replace('"it"', '"edited"'), formula]), IN_CNY)
     rows: Rows = {
         "day": [("acme", 7, "CNY", opening, factors, None)],
         "bank": [(number, "acme", 7, None, amount) for number, amount in enumerate(billed)],
@@ -349,7 +355,7 @@ def test_formula_and_unchanged_after(
         found.append(("edited" if total in as_billed else "it", charge, total))
     if billed and opening != total and any(mark.commit_us > 0 for mark in opened):
         found.append(("edited", opening, total))
-    findings = group.judge(books_of(group, rows, charged + opened), NO_LIMITS)
+    findings = CHARGED_DAYS.judge(books_of(CHARGED_DAYS, rows, charged + opened), NO_LIMITS)
     assert [(one.rule, one.expected_minor, one.actual_minor) for one in findings] == found
 
 

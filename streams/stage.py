@@ -192,10 +192,21 @@ class StageRunner:
         positions: dict[TopicPartition, int] = {}
         for number, offsets in sorted(committed.items()):
             if number not in self.partitions:
-                self.partitions[number] = await asyncio.to_thread(self._open_partition, number, offsets)
+                await self._open(number, offsets)
             for topic, offset in self.partitions[number].ends.items():
                 positions[TopicPartition(topic, number)] = offset
         return positions
+
+    async def _open(self, number: int, offsets: Mapping[str, int]) -> None:
+        """Open a partition in a thread. When cancelled, by a rebalance, wait for the thread: what it opens must be closed."""
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open_partition, number, offsets))
+        try:
+            self.partitions[number] = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])
+            if opening.exception() is None:
+                self.partitions[number] = opening.result()
+            raise
 
     async def revoked(self, numbers: Collection[int]) -> None:
         """Make what was done durable, then close the partitions that go elsewhere."""

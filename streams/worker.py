@@ -140,6 +140,7 @@ class Worker:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._opening: set[str] = set()
         self._apps: list[AppControl] = []
 
     def attach(self, app: AppControl) -> None:
@@ -151,6 +152,18 @@ class Worker:
     ) -> Mapping[TopicPartition, int | None]:
         """Open the state of every assigned partition of these stages, then name the offsets to read from."""
         self._start_once()
+        # What is open already must not be judged before it has adopted what was said earlier.
+        self._opening.update(names)
+        try:
+            positions = await self._open(names, committed)
+        finally:
+            self._opening.difference_update(names)
+        _log.info("partitions_assigned", count=len(committed))
+        return positions
+
+    async def _open(
+        self, names: Sequence[str], committed: Mapping[TopicPartition, int | None]
+    ) -> dict[TopicPartition, int | None]:
         positions: dict[TopicPartition, int | None] = {}
         opened: dict[str, set[int]] = {}
         for stage in map(self._stages.__getitem__, names):
@@ -161,7 +174,6 @@ class Worker:
             opened[stage.name] = by_number.keys() - stage.partitions.keys()
             positions.update(await stage.assigned(by_number))
         await self._adopt(opened)
-        _log.info("partitions_assigned", count=len(committed))
         return positions
 
     async def _adopt(self, opened: Mapping[str, set[int]]) -> None:
@@ -229,6 +241,8 @@ class Worker:
             for name, stage in self._stages.items():
                 for heartbeat in heartbeats:
                     self._clocks[name].add(heartbeat)
+                if name in self._opening:
+                    continue
                 stage.advance()
                 if stage.partitions:
                     self._clocks[name].forget_before(

@@ -73,7 +73,7 @@ def minor(amount: str) -> int:
 
 def told_of_the_charge(log: SourceLog) -> list[tuple[str, int | None, int | None]]:
     """(rule, expected, actual) by docs/rules.md, read off the source."""
-    (order,) = log.live("orders") or [None]
+    order = next(iter(log.live("orders")), None)
     items = sorted(log.live("billing_item"), key=lambda item: int(item["billing_item_id"]))
     sales = [item for item in items if item["kind"] == "sale"]
     if order is None or not sales:

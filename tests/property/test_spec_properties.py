@@ -263,7 +263,7 @@ def charge_minor(factors: str) -> int | None:
     run = orjson.loads(factors)
     if (run["service"], run["vehicle"]) != ("delivery", "van"):
         return None
-    return VAN_START + max(run["km"] - VAN_START_KM, 0) * VAN_PER_KM
+    return VAN_START + max(int(run["km"]) - VAN_START_KM, 0) * VAN_PER_KM
 
 
 @given(st.lists(st.tuples(RUNS, BILLED), max_size=4))

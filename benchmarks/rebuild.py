@@ -31,10 +31,11 @@ def run(directory: Path, orders: int) -> dict[str, Any]:
     stack.start(cdc=False)
     try:
         rss: list[int] = []
-        first = 1
+        first, last_us = 1, 0
         while first <= orders:
             count = min(ORDERS_PER_ROUND, orders - first + 1)
-            traffic = write_traffic(stack.settings.kafka.bootstrap, stack.settings.source, count, first)
+            traffic = write_traffic(stack.settings.kafka.bootstrap, stack.settings.source, count, first, last_us)
+            last_us = traffic.last_commit_us
             measure(stack, traffic, start=first == 1, orders=first + count - 1)
             first += count
             rss.append(_worker_rss(stack))

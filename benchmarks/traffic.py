@@ -42,12 +42,17 @@ class Event(NamedTuple):
     after: dict[str, object]
 
 
-def write_traffic(bootstrap: str, source: SourceSettings, orders: int, first_order: int = 1) -> Traffic:
-    """Write the changes of `orders` orders and heartbeats between them, then one last heartbeat behind everything."""
+def write_traffic(
+    bootstrap: str, source: SourceSettings, orders: int, first_order: int = 1, after_us: int = 0
+) -> Traffic:
+    """Write the changes of `orders` orders and heartbeats between them, then one last heartbeat behind everything.
+
+    Commit times begin an hour ago, or after those of earlier traffic, which ended at `after_us`: a source does not go back.
+    """
     topics = source_topics(source.name, source.schema_name)
     producer = DeliveryProducer(bootstrap, topics)
     topic_of = {table: source_topic(source.name, source.schema_name, table) for table in _TABLES}
-    start = datetime.now(UTC) - timedelta(hours=1)
+    start = max(datetime.now(UTC) - timedelta(hours=1), datetime.fromtimestamp(after_us // 1_000_000 + 1, UTC))
     start_us = int(start.timestamp()) * 1_000_000
     count = size = commit_us = 0
     for event in events(orders, first_order, start):

@@ -48,7 +48,7 @@ def test_the_demo_finds_every_planted_fault(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_demo_runs_on_the_broker_in_memory(tmp_path: Path) -> None:
-    words = ("demo", "--broker", "memory", "--orders", "600", "--workers", "1", "--seed", "3", "--json")
+    words = ("demo", "--broker", "memory", "--orders", "1200", "--workers", "1", "--seed", "3", "--json")
     done = trueup(*words, cwd=tmp_path, seconds=280)
     assert done.returncode == 0, done.stderr[-4000:]
     assert "for a look only" in " ".join(done.stderr.split())

@@ -164,7 +164,7 @@ def discrepancy_row(step: CaseStep, version: int, topics: TopicNames) -> tuple[o
     finding = case.finding
     latency = latency_us(case)
     return (
-        step.identifier, version, step.month_days, finding.rule, stamp.version, stamp.rule_class,
+        step.identifier, version, step.month_days, finding.rule, stamp.spec, stamp.version, stamp.rule_class,
         finding.direction, case.status, finding.entity_kind, finding.entity_id, step.order_id, finding.statement_id,
         finding.shop_id, finding.currency, scaled_or_none(finding.expected_minor, finding.currency),
         scaled_or_none(finding.actual_minor, finding.currency), scaled_or_none(delta_minor(case), finding.currency),

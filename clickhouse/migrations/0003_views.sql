@@ -110,7 +110,8 @@ CREATE VIEW IF NOT EXISTS {database}.v_discrepancies
 (
     `discrepancy_id` String COMMENT 'hash of rule, entity and its owner; the same finding always has the same id',
     `rule` LowCardinality(String) COMMENT 'rule that found it',
-    `rule_version` UInt32 COMMENT 'version of the rule\'s definition',
+    `spec` LowCardinality(String) COMMENT 'spec that holds the rule',
+    `rule_version` UInt32 COMMENT 'version of the spec that judged',
     `class` LowCardinality(String) COMMENT 'one-sided, wrong-amount, mismatch',
     `direction` LowCardinality(String) COMMENT 'short, long, or empty',
     `status` LowCardinality(String) COMMENT 'open, auto-resolved, regressed',
@@ -140,6 +141,7 @@ DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
     `discrepancy_id`,
     `rule`,
+    `spec`,
     `rule_version`,
     `class`,
     `direction`,
@@ -173,7 +175,8 @@ CREATE VIEW IF NOT EXISTS {database}.v_open_discrepancies
 (
     `discrepancy_id` String COMMENT 'hash of rule, entity and its owner; the same finding always has the same id',
     `rule` LowCardinality(String) COMMENT 'rule that found it',
-    `rule_version` UInt32 COMMENT 'version of the rule\'s definition',
+    `spec` LowCardinality(String) COMMENT 'spec that holds the rule',
+    `rule_version` UInt32 COMMENT 'version of the spec that judged',
     `class` LowCardinality(String) COMMENT 'one-sided, wrong-amount, mismatch',
     `direction` LowCardinality(String) COMMENT 'short, long, or empty',
     `status` LowCardinality(String) COMMENT 'open, auto-resolved, regressed',
@@ -203,6 +206,7 @@ DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
     `discrepancy_id`,
     `rule`,
+    `spec`,
     `rule_version`,
     `class`,
     `direction`,

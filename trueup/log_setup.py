@@ -11,6 +11,18 @@ NOISY = ("aiokafka", "faust", "mode", "kafka", "urllib3", "clickhouse_connect", 
 """Libraries that are heard from warnings up only."""
 
 
+class _StandardError:
+    """Standard error as it is when something is said: a stream that was put in its place may be closed by then."""
+
+    def write(self, text: str) -> int:
+        """Pass the text on."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Let it be seen."""
+        sys.stderr.flush()
+
+
 def set_up_logging(*, verbose: bool = False, service: bool = False) -> None:
     """Log to standard error; `service` turns on JSON lines and level info."""
     level = logging.INFO if verbose or service else logging.ERROR
@@ -26,7 +38,7 @@ def set_up_logging(*, verbose: bool = False, service: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_StandardError()),  # type: ignore[arg-type]  # it only prints
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(

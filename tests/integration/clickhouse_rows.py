@@ -42,6 +42,9 @@ def edge_rows(definition: Definition) -> list[Row]:
 def _value(clickhouse_type: str, place: int) -> Any:
     if clickhouse_type.startswith("Nullable("):
         return None if place == 1 else _PLAIN[clickhouse_type[len("Nullable(") : -1]][place]
+    if clickhouse_type.startswith("Array(") and clickhouse_type not in _PLAIN:
+        inner = clickhouse_type[len("Array(") : -1]
+        return ([_value(inner, 0), _value(inner, 1)], [], [_value(inner, 2)])[place]
     return _PLAIN[clickhouse_type][place]
 
 

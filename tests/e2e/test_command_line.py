@@ -6,12 +6,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from clickhouse.client import connect
 from tests.e2e.command import alive, started, trueup
 from trueup.model.errors import UnavailableError
 from trueup.stack import running_settings
@@ -47,7 +49,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         source = settings.source
         password = source.password.get_secret_value()
         dsn = f"host={source.host} port={source.port} user={source.user} dbname={source.database} password={password}"
-        run(dsn, WorkloadPlan(orders=200))
+        run(dsn, WorkloadPlan(orders=200, charging=True))
         wait_until_known(directory)
         yield directory
         children = stack.children()
@@ -99,6 +101,25 @@ def test_trace_tells_the_story_of_one_order(home: Path) -> None:
     shown = trueup("trace", "1", cwd=home)
     assert shown.returncode == 0
     assert "in time order" in shown.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_charge_reads_the_factors_of_an_order(home: Path) -> None:
+    settings, _ = running_settings(home / ".trueup")
+    client = connect(settings.clickhouse)
+    ((order_id, net),) = client.query(
+        f"SELECT toString(order_id), toString(gross_amount - tax_amount - fee_amount) "
+        f"FROM {settings.clickhouse.database}.orders FINAL WHERE factors LIKE '%vehicle%' ORDER BY order_id LIMIT 1"
+    ).result_rows
+    client.close()
+    found = json_of("charge", order_id, "--spec", "carrier", home=home)
+    ((party, charged),) = [(one["party"], one["net"]) for one in found["nets"]]
+    assert (found["order"], party, Decimal(charged)) == (order_id, "carrier", Decimal(net))
+    shown = trueup("charge", order_id, "--spec", "carrier", "--explain", cwd=home)
+    assert shown.returncode == 0
+    assert "freight = base * ratio * repeat" in shown.stdout
+    assert_told(trueup("charge", "999999999", "--spec", "carrier", cwd=home), "999999999", "not known")
 
 
 @pytest.mark.slow

@@ -16,7 +16,6 @@ from streams.group_messages import LegMarkers, LegMessage, decode_legs_topic, pa
 from streams.group_rows import group_wide_row
 from streams.group_state import CurrentGroup, Groups, GroupState, decode_group_state, merge_leg
 from streams.messages import CaseStep, RuleStamp
-from streams.order_state import month_of
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
 from streams.store import Meta, PartitionStore
@@ -74,7 +73,7 @@ class GroupPartition(EntityPartition[GroupState]):
                     continue
                 if merge_leg(state.books, message, current.legs[message.leg]):
                     touched[identifier] = state
-        self._settle_or_schedule(touched)
+        self._judge(self.ready(touched, min(self.watermark_us, self._all_settled_us())))
         self.advance()
 
     def advance(self, source_watermark_us: int = 0) -> None:
@@ -120,23 +119,6 @@ class GroupPartition(EntityPartition[GroupState]):
         if markers.definitions == self._groups.definitions:
             for partition, settled_us in markers.settled_us.items():
                 self._settled_us[partition] = max(settled_us, self._settled_us.get(partition, 0))
-
-    def _settle_or_schedule(self, touched: dict[Id, GroupState]) -> None:
-        due: dict[Id, GroupState] = {}
-        settled_us = min(self.watermark_us, self._all_settled_us())
-        for identifier, state in touched.items():
-            newest_us = state.books.newest_us
-            if state.month_days is None:
-                hint = self.month_hints.pop(str(identifier), None) if self.month_hints else None
-                state.month_days = month_of(newest_us) if hint is None else hint
-            state.judged = False
-            self.touch(identifier, state)
-            if newest_us <= settled_us:
-                due[identifier] = state
-            elif state.due_us is None or newest_us < state.due_us:
-                self.schedule(identifier, state, newest_us)
-        if due:
-            self._judge(due)
 
     def _judge(self, due: dict[Id, GroupState]) -> None:
         version = self.partial_version()

@@ -5,7 +5,7 @@ It keeps no state: a row version is sent as often as it is read, and registers t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cdc.decode import ChangeDecoder
@@ -22,10 +22,10 @@ from streams.group_messages import (
     group_id_of,
     shape_of,
 )
+from streams.markers import MarkerSender
 from streams.mirror_partition import NoStore
 from streams.output import Output, Sender
 from streams.partition import WATERMARK_WRITTEN_EVERY_US, Snapshot
-from streams.stage import StagePartition
 from streams.store import Meta
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
@@ -163,24 +163,10 @@ def former(leg: Leg, change: Change) -> tuple[object, ...]:
     return tuple(row)
 
 
-class LegMarkerSender:
-    """Tells the groups how far the rows of this worker's leg partitions have been sent."""
-
-    def __init__(self, send: Sender, partition_count: int, groups: Iterable[SpecGroup]) -> None:
-        self._send = send
-        self._partition_count = partition_count
-        self._definitions = definitions_of(groups)
-        self._sent: dict[int, int] = {}
-
-    def __call__(self, partitions: Collection[StagePartition]) -> None:
-        """Send the watermarks that moved to every partition of the legs topic, behind the rows themselves."""
-        moved = {
-            partition.number: partition.watermark_us
-            for partition in partitions
-            if partition.watermark_us != self._sent.get(partition.number)
-        }
-        if moved:
-            self._sent.update(moved)
-            value = encode_markers(LegMarkers(self._definitions, moved))
-            for number in range(self._partition_count):
-                self._send(LEGS_TOPIC, None, value, number)
+def legs_markers(send: Sender, partition_count: int, groups: Iterable[SpecGroup]) -> MarkerSender[int]:
+    """Tells the groups how far the rows of leg partitions have been sent."""
+    definitions = definitions_of(groups)
+    return MarkerSender(
+        send, LEGS_TOPIC, partition_count, lambda partition: partition.watermark_us,
+        lambda moved: encode_markers(LegMarkers(definitions, moved)),
+    )  # fmt: skip

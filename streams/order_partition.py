@@ -5,6 +5,7 @@ No I/O but the partition's own store; Kafka messages and ClickHouse rows go to t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Final
 
@@ -131,7 +132,8 @@ class OrderPartition(EntityPartition[OrderState]):
         if due:
             self._judge(due)
         if not self._sweep.is_over:
-            self._judge_again()
+            at = functools.partial(self._settle, version=self.partial_version(), now_us=self._output.clock_us())
+            self.judge_again(self._sweep.next_ids(), at)
         self._publish_partials()
 
     def _decode(self, records: Iterable[Record]) -> dict[Id, list[Change]]:
@@ -196,18 +198,6 @@ class OrderPartition(EntityPartition[OrderState]):
                 self.number, CaseStep(case, identifier, state.month_days or 0, stamp=stamp), version
             )
         return Verdict(changed, verdict.next_due_us)
-
-    def _judge_again(self) -> None:
-        """Judge what other rules have judged; an order that they say the same of stays as it is."""
-        version = self.partial_version()
-        now_us = self._output.clock_us()
-        for identifier, state in self.load(self._sweep.next_ids()).items():
-            if self.waits_for_watermark(identifier, state, state.books.newest_us):
-                continue
-            verdict = self._settle(identifier, state, version, now_us)
-            if verdict.changed or verdict.next_due_us != state.due_us:
-                self.schedule(identifier, state, verdict.next_due_us)
-                self.touch(identifier, state)
 
     def _contribute(self, state: OrderState, contributed: list[Contribution], version: PartialVersion) -> None:
         for key, (gone, come) in changed_by_key(state.contributed, contributed).items():

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import orjson
 
-from reconcile.lifecycle import Case, CaseKey
+from reconcile.lifecycle import Case, CaseKey, Verdict
 from streams.aftermath import Said
 from streams.order_state import month_of
 from streams.store import ENTITY, Meta, PartitionStore, deadline_key
@@ -27,8 +27,18 @@ class KeptState(Protocol):
         """JSON bytes."""
 
 
+class Dated(Protocol):
+    """Registers that know their newest commit."""
+
+    newest_us: int
+
+
 class EntityState(KeptState, Protocol):
-    """What `OrderState` and `StatementState` have in common."""
+    """What the states of judged entities have in common."""
+
+    @property
+    def books(self) -> Dated:
+        """The entity's registers."""
 
     due_us: int | None
     stored_due_us: int | None
@@ -194,7 +204,33 @@ class EntityPartition(StatePartition[StateT]):
             self.recall(identifier, due_us)
         state.due_us = due_us
 
-    def waits_for_watermark(self, identifier: Id, state: StateT, newest_us: int) -> bool:
+    def ready(self, touched: Mapping[Any, StateT], settled_us: int) -> dict[Any, StateT]:
+        """Which of the entities that have just changed can be judged at `settled_us`; the others are when theirs is reached."""
+        ready: dict[Any, StateT] = {}
+        for identifier, state in touched.items():
+            newest_us = state.books.newest_us
+            if state.month_days is None:
+                hint = self.month_hints.pop(str(identifier), None) if self.month_hints else None
+                state.month_days = month_of(newest_us) if hint is None else hint
+            state.judged = False
+            self.touch(identifier, state)
+            if newest_us <= settled_us:
+                ready[identifier] = state
+            elif state.due_us is None or newest_us < state.due_us:
+                self.schedule(identifier, state, newest_us)
+        return ready
+
+    def judge_again(self, ids: Iterable[Id], settle: Callable[[Id, StateT], Verdict]) -> None:
+        """Judge what other rules have judged; an entity that the present ones say the same of stays as it is."""
+        for identifier, state in self.load(ids).items():
+            if self._waits_for_watermark(identifier, state, state.books.newest_us):
+                continue
+            verdict = settle(identifier, state)
+            if verdict.changed or verdict.next_due_us != state.due_us:
+                self.schedule(identifier, state, verdict.next_due_us)
+                self.touch(identifier, state)
+
+    def _waits_for_watermark(self, identifier: Id, state: StateT, newest_us: int) -> bool:
         """Whether an entity that is to be judged again has to wait for its present rows; it is judged when they are settled."""
         if state.judged and newest_us <= self.watermark_us:
             return False

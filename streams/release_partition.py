@@ -18,7 +18,6 @@ from streams.aftermath import Said
 from streams.batch import Record
 from streams.merge import merge_register
 from streams.messages import CaseStep
-from streams.order_state import month_of
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
 from streams.reference import References
@@ -76,7 +75,7 @@ class ReleasePartition(EntityPartition[ReleaseState]):
             for message in messages:
                 if self._merge_share(states[identifier], message):
                     touched[identifier] = states[identifier]
-        self._settle_or_schedule(touched)
+        self._judge(self.ready(touched, self.watermark_us))
         self.advance(self.source_watermark_us)
 
     def advance(self, source_watermark_us: int) -> None:
@@ -135,22 +134,6 @@ class ReleasePartition(EntityPartition[ReleaseState]):
         state.books.shares[key] = message.share
         state.books.newest_us = max(state.books.newest_us, message.share.newest_us)
         return True
-
-    def _settle_or_schedule(self, touched: dict[Id, ReleaseState]) -> None:
-        due: dict[Id, ReleaseState] = {}
-        for identifier, state in touched.items():
-            newest_us = state.books.newest_us
-            if state.month_days is None:
-                hint = self.month_hints.pop(str(identifier), None) if self.month_hints else None
-                state.month_days = month_of(newest_us) if hint is None else hint
-            state.judged = False
-            self.touch(identifier, state)
-            if newest_us <= self.watermark_us:
-                due[identifier] = state
-            elif state.due_us is None or newest_us < state.due_us:
-                self.schedule(identifier, state, newest_us)
-        if due:
-            self._judge(due)
 
     def _judge(self, due: dict[Id, ReleaseState]) -> None:
         version = self.partial_version()

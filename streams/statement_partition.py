@@ -6,6 +6,7 @@ partition sends behind its partials, so never before the totals of the same comm
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,7 +33,6 @@ from streams.messages import (
     decode_partials_topic,
     totals_message,
 )
-from streams.order_state import month_of
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
 from streams.reference import References
@@ -116,7 +116,7 @@ class StatementPartition(EntityPartition[StatementState]):
                     touched[identifier] = states[identifier]
         for message in strays:
             self._merge_stray(message, touched)
-        self._settle_or_schedule(touched)
+        self._judge(self.ready(touched, min(self.watermark_us, self._settled_us())))
         self._publish_totals(touched)
         self._shares.publish(self._output, self._payouts_ends())
         self.advance(self.source_watermark_us)
@@ -139,7 +139,8 @@ class StatementPartition(EntityPartition[StatementState]):
         if due:
             self._judge(due)
         if not self._sweep.is_over:
-            self._judge_again()
+            at = functools.partial(self._settle, version=self.partial_version(), now_us=self._output.clock_us())
+            self.judge_again(self._sweep.next_ids(), at)
 
     def _settled_us(self) -> int:
         """Up to when statements, totals and what was agreed with sellers can be compared; 0 while they cannot.
@@ -243,23 +244,6 @@ class StatementPartition(EntityPartition[StatementState]):
         owners: list[Id] = [] if value is None else orjson.loads(value)
         return owners
 
-    def _settle_or_schedule(self, touched: dict[Id, StatementState]) -> None:
-        due: dict[Id, StatementState] = {}
-        settled_us = min(self.watermark_us, self._settled_us())
-        for identifier, state in touched.items():
-            newest_us = state.books.newest_us
-            if state.month_days is None:
-                hint = self.month_hints.pop(str(identifier), None) if self.month_hints else None
-                state.month_days = month_of(newest_us) if hint is None else hint
-            state.judged = False
-            self.touch(identifier, state)
-            if newest_us <= settled_us:
-                due[identifier] = state
-            elif state.due_us is None or newest_us < state.due_us:
-                self.schedule(identifier, state, newest_us)
-        if due:
-            self._judge(due)
-
     def _judge(self, due: dict[Id, StatementState]) -> None:
         version = self.partial_version()
         now_us = self._output.clock_us()
@@ -286,18 +270,6 @@ class StatementPartition(EntityPartition[StatementState]):
             step = CaseStep(case, identifier, state.month_days or 0, False, stamp_of(self._rules, case))
             self._output.case_changed(self.number, step, version)
         return Verdict(changed, verdict.next_due_us)
-
-    def _judge_again(self) -> None:
-        """Judge what other rules have judged; a statement that they say the same of stays as it is."""
-        version = self.partial_version()
-        now_us = self._output.clock_us()
-        for identifier, state in self.load(self._sweep.next_ids()).items():
-            if self.waits_for_watermark(identifier, state, state.books.newest_us):
-                continue
-            verdict = self._settle(identifier, state, version, now_us)
-            if verdict.changed or verdict.next_due_us != state.due_us:
-                self.schedule(identifier, state, verdict.next_due_us)
-                self.touch(identifier, state)
 
     def _publish_totals(self, touched: dict[Id, StatementState]) -> None:
         for identifier, state in touched.items():

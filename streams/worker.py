@@ -14,6 +14,7 @@ from streams.aftermath import read_aftermath
 from streams.batch import Stage, TopicPartition
 from streams.case_partition import CASE_TOPICS
 from streams.heartbeats import HeartbeatReader
+from streams.markers import MarkerSender
 from streams.messages import PARTIALS_TOPIC, Marker, encode_watermarks
 from streams.metrics import WorkerMetrics
 from streams.order_partition import OrderPartition
@@ -49,52 +50,24 @@ class AppControl(Protocol):
         """End the process with an error."""
 
 
-class MarkerSender:
-    """Tells stage 2 how far the partials of this worker's stage-1 partitions go."""
+def totals_markers(send: Sender, partition_count: int) -> MarkerSender[Marker]:
+    """Tells stage 2 how far the partials of stage-1 partitions go."""
 
-    def __init__(self, send: Sender, partition_count: int) -> None:
-        self._send = send
-        self._partition_count = partition_count
-        self._sent: dict[int, Marker] = {}
+    def marker_of(partition: StagePartition) -> Marker:
+        assert isinstance(partition, OrderPartition)
+        return partition.marker
 
-    def __call__(self, partitions: Collection[StagePartition]) -> None:
-        """Send the markers that changed to every partition of the partials topic, behind the partials themselves.
-
-        A marker goes back when a partition is opened anew: what it computes again is older than what it once sent.
-        """
-        moved = {
-            partition.number: partition.marker
-            for partition in partitions
-            if isinstance(partition, OrderPartition) and partition.marker != self._sent.get(partition.number)
-        }
-        if moved:
-            self._sent.update(moved)
-            value = encode_watermarks(moved)
-            for number in range(self._partition_count):
-                self._send(PARTIALS_TOPIC, None, value, number)
+    return MarkerSender(send, PARTIALS_TOPIC, partition_count, marker_of, encode_watermarks)
 
 
-class ShareMarkerSender:
-    """Tells stage 3 how far the release shares of this worker's stage-2 partitions go."""
+def shares_markers(send: Sender, partition_count: int) -> MarkerSender[int]:
+    """Tells stage 3 how far the release shares of stage-2 partitions go."""
 
-    def __init__(self, send: Sender, partition_count: int) -> None:
-        self._send = send
-        self._partition_count = partition_count
-        self._sent: dict[int, int] = {}
+    def marker_of(partition: StagePartition) -> int | None:
+        assert isinstance(partition, StatementPartition)
+        return partition.source_watermark_us or None
 
-    def __call__(self, partitions: Collection[StagePartition]) -> None:
-        """Send the markers that moved to every partition of the shares topic, behind the shares themselves."""
-        moved = {
-            partition.number: partition.source_watermark_us
-            for partition in partitions
-            if isinstance(partition, StatementPartition)
-            and partition.source_watermark_us > self._sent.get(partition.number, 0)
-        }
-        if moved:
-            self._sent.update(moved)
-            value = encode_reached(moved)
-            for number in range(self._partition_count):
-                self._send(SHARES_TOPIC, None, value, number)
+    return MarkerSender(send, SHARES_TOPIC, partition_count, marker_of, encode_reached)
 
 
 class StageOwner:

@@ -11,7 +11,7 @@ from streams.messages import PARTIALS_TOPIC
 from streams.order_partition import OrderPartition
 from streams.statement_partition import StatementPartition
 from streams.watermark import Heartbeat, SourceClock
-from streams.worker import MarkerSender
+from streams.worker import totals_markers
 from tests.partition_bench import Bench, LogRecord, order_bench, partials_for, partition_of, statement_bench
 from tests.source_log import SOURCE, Event
 from trueup.model.tables import ORDER_TABLES, STATEMENT_TABLES
@@ -40,7 +40,7 @@ class LivePipeline:
             self.statements.append(statement_bench(path / f"s{number}", number=number, partition_count=PARTITIONS))
             stack.callback(self.orders[-1].close)
             stack.callback(self.statements[-1].close)
-        self._mark = MarkerSender(self._send_marker, PARTITIONS)
+        self._mark = totals_markers(self._send_marker, PARTITIONS)
 
     def commit(self, events: Sequence[Event]) -> None:
         """The source's changes are in Kafka."""
@@ -124,7 +124,7 @@ class LivePipeline:
         for bench in self.orders:
             bench.marked_us = max(bench.marked_us, bench.partition.marker.reached_us)
             bench.crash()
-        self._mark = MarkerSender(self._send_marker, PARTITIONS)
+        self._mark = totals_markers(self._send_marker, PARTITIONS)
         self._mark([bench.partition for bench in self.orders])
 
     def something(self) -> None:

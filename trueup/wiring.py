@@ -23,7 +23,7 @@ from streams.batch import Stage, TopicPartition
 from streams.case_partition import CasePartition
 from streams.case_recovery import CaseRecovery
 from streams.faust_app import StreamApp, create_app, run_worker
-from streams.leg_partition import LegMarkerSender
+from streams.leg_partition import legs_markers
 from streams.messages import TopicNames
 from streams.metrics import WorkerMetrics
 from streams.mirror_partition import MirrorPartition
@@ -40,11 +40,11 @@ from streams.worker import (
     GROUPS,
     LEGS,
     RELEASES,
-    MarkerSender,
-    ShareMarkerSender,
     StageOwner,
     Worker,
+    shares_markers,
     stages_of,
+    totals_markers,
 )
 from trueup.group_wiring import GroupOpener, LegOpener, Place, consumer_group, stages_of_specs
 from trueup.model.tables import MIRRORED_TABLES, REFERENCE_TABLES, TABLES
@@ -145,9 +145,9 @@ class _Builder:
         streams = self.settings.streams
         send, partition_count = self.producer.send, self.settings.kafka.partitions
         markers: dict[str, Callable[[Collection[StagePartition]], None]] = {
-            "orders": MarkerSender(send, partition_count),
-            "statements": ShareMarkerSender(send, partition_count),
-            LEGS: LegMarkerSender(send, partition_count, self.specs.groups),
+            "orders": totals_markers(send, partition_count),
+            "statements": shares_markers(send, partition_count),
+            LEGS: legs_markers(send, partition_count, self.specs.groups),
         }
         return StageRunner(
             stage.name,

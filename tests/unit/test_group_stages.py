@@ -12,7 +12,7 @@ from reconcile.spec.model import Spec
 from streams.group_messages import LEGS_TOPIC, decode_legs_topic
 from streams.group_partition import GroupPartition
 from streams.group_state import Groups, GroupState, decode_group_state
-from streams.leg_partition import LegMarkerSender
+from streams.leg_partition import legs_markers
 from tests.group_books import Reader, UserSource, group_bench, ledger, leg_partition, legs_of, marker, rows_in
 from tests.partition_bench import TOLERANCES, Bench, LogRecord, Message, open_cases, said
 from tests.source_log import SECOND_US, START_US
@@ -80,7 +80,7 @@ def test_a_row_that_no_leg_can_read_is_quarantined_once() -> None:
 def test_markers_go_to_every_partition_when_the_watermark_moves() -> None:
     spec = ledger()
     partition, output, sent = leg_partition(spec)
-    send_markers = LegMarkerSender(output.send, 3, spec.groups)
+    send_markers = legs_markers(output.send, 3, spec.groups)
     partition.advance(START_US)
     send_markers([partition])
     send_markers([partition])

@@ -171,6 +171,20 @@ STATEMENT_PARTIAL: Final = Definition(
     key=("partition", "statement_id"),
 )
 
+_FOUND: Final = (
+    ColumnType("entity_kind", LABEL, "order, billing_item, payout_item, statement, payout"),
+    ColumnType("entity_id", "String", "primary key of the entity"),
+    ColumnType("order_id", "String", "order it belongs to, or empty"),
+    ColumnType("statement_id", "String", "statement it belongs to, or empty"),
+    ColumnType("shop_id", "String", "seller, or empty"),
+    ColumnType("currency", LABEL, "ISO-4217 code of the amounts, or empty"),
+    ColumnType("expected", f"Nullable({MONEY})", "amount that the rule expects"),
+    ColumnType("actual", f"Nullable({MONEY})", "amount that the books show"),
+    ColumnType("delta", f"Nullable({MONEY})", "actual − expected"),
+    ColumnType("detail", "String", "the finding in words"),
+)
+"""What a finding is about, and what it found."""
+
 DISCREPANCY: Final = Definition(
     "discrepancy",
     "one row per (rule, entity) on which the books disagree or once disagreed",
@@ -186,16 +200,7 @@ DISCREPANCY: Final = Definition(
         ColumnType("class", LABEL, "one-sided, wrong-amount, mismatch"),
         ColumnType("direction", LABEL, "short, long, or empty"),
         ColumnType("status", LABEL, "open, auto-resolved, regressed"),
-        ColumnType("entity_kind", LABEL, "order, billing_item, payout_item, statement, payout"),
-        ColumnType("entity_id", "String", "primary key of the entity"),
-        ColumnType("order_id", "String", "order it belongs to, or empty"),
-        ColumnType("statement_id", "String", "statement it belongs to, or empty"),
-        ColumnType("shop_id", "String", "seller, or empty"),
-        ColumnType("currency", LABEL, "ISO-4217 code of the amounts, or empty"),
-        ColumnType("expected", f"Nullable({MONEY})", "amount that the rule expects"),
-        ColumnType("actual", f"Nullable({MONEY})", "amount that the books show"),
-        ColumnType("delta", f"Nullable({MONEY})", "actual − expected"),
-        ColumnType("detail", "String", "the finding in words"),
+        *_FOUND,
         ColumnType("cause", LABEL, "likely cause, as docs/rules lists them"),
         ColumnType("cause_detail", "String", "the evidence for the cause, in words"),
         ColumnType("evidence", "String", "JSON of the rows it rests on, with their Kafka positions"),
@@ -283,16 +288,7 @@ CASE_WIDE: Final = Definition(
         ColumnType("rule", LABEL, "rule that found it; empty before its first verdict"),
         ColumnType("class", LABEL, "one-sided, wrong-amount, mismatch"),
         ColumnType("direction", LABEL, "short, long, or empty"),
-        ColumnType("entity_kind", LABEL, "order, billing_item, payout_item, statement, payout"),
-        ColumnType("entity_id", "String", "primary key of the entity"),
-        ColumnType("order_id", "String", "order it belongs to, or empty"),
-        ColumnType("statement_id", "String", "statement it belongs to, or empty"),
-        ColumnType("shop_id", "String", "seller, or empty"),
-        ColumnType("currency", LABEL, "ISO-4217 code of the amounts, or empty"),
-        ColumnType("expected", f"Nullable({MONEY})", "amount that the rule expects"),
-        ColumnType("actual", f"Nullable({MONEY})", "amount that the books show"),
-        ColumnType("delta", f"Nullable({MONEY})", "actual − expected"),
-        ColumnType("detail", "String", "the finding in words"),
+        *_FOUND,
         ColumnType(
             "standing",
             LABEL,

@@ -104,7 +104,7 @@ def execute(stack: Stack, statements: str) -> None:
 def rows(client: Client, query: str) -> list[dict[str, str]]:
     result = client.query(query)
     return [
-        {name: f"{float(value):g}" if name in {"expected", "actual"} else str(value)
+        {name: f"{value.normalize():f}" if name in {"expected", "actual"} else str(value)
          for name, value in zip(result.column_names, row, strict=True)}
         for row in result.result_rows
     ]  # fmt: skip

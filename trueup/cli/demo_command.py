@@ -23,6 +23,7 @@ from trueup.embedded.memory_broker import LIMITS, SOURCE_CHANGES_PER_SECOND_MAX
 from trueup.settings import ChargingSettings, StreamSettings
 from trueup.stack import Stack
 from trueup.upstream.plan import WorkloadPlan
+from trueup.upstream.workload import plan_run
 
 
 def demo(
@@ -45,14 +46,20 @@ def demo(
     if broker == "memory":
         console.print(LIMITS, style="yellow")
         rate = min(rate, SOURCE_CHANGES_PER_SECOND_MAX)
+    rules = demo_rules()
+    plan = WorkloadPlan(
+        orders=orders, seed=seed, faults=True, charging=True, grace_seconds=rules.grace_seconds, rate_per_second=rate
+    )
+    # Whether the faults find room among so few orders is known only when they are placed: before anything starts.
+    plan_run(plan, 1)
     with _directory(data_dir) as directory:
         stack = Stack(
-            directory, broker=broker, workers=workers, rules=demo_rules(),
+            directory, broker=broker, workers=workers, rules=rules,
             streams=StreamSettings(flush_interval_seconds=0.5), charging=ChargingSettings(spec="carrier"),
             say=lambda text: console.print(text, style="dim"),
         )  # fmt: skip
         with stack.running():
-            result = _play(stack, orders, seed, rate, console)
+            result = _play(stack, plan, console)
             show_scorecard(console, result)
             if keep:
                 console.print(f"the stack goes on below {directory}; Ctrl-C stops it")
@@ -63,12 +70,8 @@ def demo(
     raise typer.Exit(0 if result.card.clean else 1)
 
 
-def _play(stack: Stack, orders: int, seed: int, rate: float, console: Console) -> DemoResult:
-    rules = stack.settings.rules
-    plan = WorkloadPlan(
-        orders=orders, seed=seed, faults=True, charging=True, grace_seconds=rules.grace_seconds, rate_per_second=rate
-    )
-    state = DemoState(orders)
+def _play(stack: Stack, plan: WorkloadPlan, console: Console) -> DemoResult:
+    state = DemoState(plan.orders)
     play = Demo(stack, plan, state)
     stop = threading.Event()
     view = LiveView(state, play.reader_for_view(), play.listener)

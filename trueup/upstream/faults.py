@@ -125,7 +125,7 @@ def _too_small() -> ConfigurationError:
     return ConfigurationError(
         "the run is too small to hold its faults apart",
         where="the workload plan",
-        remedy="ask for more orders or for fewer copies of each fault",
+        remedy="ask for more orders (about 1,000 have room for all), or for fewer copies of each fault",
     )
 
 

@@ -149,9 +149,9 @@ class CaseReader:
         )
 
     def finding(self, discrepancy_id: str) -> Record | None:
-        """What the judge knows beyond the case: rule_version, cause, cause_detail, and evidence as JSON."""
+        """What the judge knows beyond the case: spec, rule_version, cause, cause_detail, and evidence as JSON."""
         rows = self._query(
-            f"SELECT rule_version, cause, cause_detail, evidence FROM {self._database}.v_discrepancies "
+            f"SELECT spec, rule_version, cause, cause_detail, evidence FROM {self._database}.v_discrepancies "
             "WHERE discrepancy_id = {id:String}",
             {"id": discrepancy_id},
         )

@@ -40,15 +40,24 @@ def case_document(case: Mapping[str, Any]) -> dict[str, Any]:
     return {**case, **amounts, "in_question": in_question}
 
 
+_NOTHING_FOUND: Final[dict[str, Any]] = {
+    "spec": "",
+    "rule_version": None,
+    "cause": "",
+    "cause_detail": "",
+    "evidence": "[]",
+}
+
+
 def case_story(reader: CaseReader, case: Mapping[str, Any]) -> dict[str, Any]:
     """Everything about a case, as one JSON document.
 
-    Beside the columns of `v_cases` it has `why` (why it stands where it stands), `cause`, `cause_detail`, `rule_version`,
-    `evidence` (one object per leg), `raises` (one per occurrence, with its period), `timeline` (verdicts and commands in
+    Beside the columns of `v_cases` it has `why` (why it stands where it stands), `cause`, `cause_detail`, `spec`,
+    `rule_version`, `evidence` (one object per leg), `raises` (one per occurrence, with its period), `timeline` (verdicts and commands in
     time order) and `comment_notes`.
     """
     identifier = case["discrepancy_id"]
-    finding = reader.finding(identifier) or {"rule_version": None, "cause": "", "cause_detail": "", "evidence": "[]"}
+    finding = reader.finding(identifier) or _NOTHING_FOUND
     timeline = [_step(row) for row in reader.steps(identifier)]
     return {
         **case_document(case),

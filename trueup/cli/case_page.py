@@ -50,7 +50,7 @@ def _facts(case: Mapping[str, Any], story: Mapping[str, Any]) -> Table:
         ("belongs to", ", ".join(f"{name} {value}" for name, value in belongs if value) or "–"),
         ("severity", f"{case['severity']}, due {local_time(case['due_at'])}"),
         ("assignee", case["assignee"] or "–"),
-        ("rule", f"{case['rule']} version {story['rule_version']}, {case['class']}"),
+        ("rule", f"{case['rule']} of {story['spec']} version {story['rule_version']}, {case['class']}"),
         ("revision", str(case["revision"])),
     ]
     if difference_minor(case) is not None:

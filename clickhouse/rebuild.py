@@ -42,6 +42,24 @@ class PartialRow(NamedTuple):
     encoded: bytes
 
 
+class Known(NamedTuple):
+    """What a wide table holds of a Kafka partition: the newest row version, and how many entities."""
+
+    version: int
+    rows: int
+
+
+def read_known(client: Client, database: str, wide: Definition, partition: int) -> Known:
+    """What there is to rebuild from. Errors: UnavailableError."""
+    with translated_errors(f"{database}.{wide.name}"):
+        ((version, rows),) = client.query(
+            f"SELECT max(version), count() FROM {database}.{wide.name} FINAL "
+            f"WHERE partition = {{partition:UInt16}} SETTINGS {_FINAL}",
+            {"partition": partition},
+        ).result_rows
+    return Known(int(version), int(rows))
+
+
 def read_states(
     client: Client,
     database: str,
@@ -49,13 +67,16 @@ def read_states(
     partition: int,
     *,
     batch_rows: int,
+    rows_min: int = 0,
     due_column: str = "next_due_at",
 ) -> Iterator[StateBatch]:
     """Streams the newest state of every entity of a Kafka partition from a wide table.
 
     A batch has about `batch_rows` rows, at most one such batch is decoded at a time; the order is that of the storage.
-    Errors: UnavailableError also half-way, then the caller starts over.
+    Errors: UnavailableError also half-way, and at the end of fewer rows than `rows_min`; then the caller starts over.
     """
+    where = f"{database}.{wide.name}, partition {partition}"
+    rows = 0
     query = (
         f"SELECT {ENTITY_JSON}, state, toUnixTimestamp64Micro({due_column}) AS due "
         f"FROM {database}.{wide.name} FINAL WHERE partition = {{partition:UInt16}} SETTINGS {_FINAL}"
@@ -75,10 +96,13 @@ def read_states(
         try:
             for batch in batches:
                 ids, states, due = batch.columns
+                rows += batch.num_rows
                 yield StateBatch(ids.to_pylist(), states.to_pylist(), due.to_pylist())
         except pa.ArrowInvalid as error:
             # An older server writes its error message into the stream.
-            raise UnavailableError(f"the answer broke off: {error}", where=f"{database}.{wide.name}") from error
+            raise UnavailableError(f"the answer broke off: {error}", where=where) from error
+    if rows < rows_min:
+        raise UnavailableError(f"the answer broke off: {rows} of {rows_min} rows", where=where)
 
 
 def read_rule_classes(client: Client, database: str) -> dict[str, str]:

@@ -14,13 +14,11 @@ import structlog
 from clickhouse_connect.driver.client import Client
 
 from clickhouse.audit import ChainPlace, read_end
-from clickhouse.client import translated_errors
-from clickhouse.rebuild import read_states
+from clickhouse.rebuild import Known, read_known, read_states
 from clickhouse.schema import CASE_WIDE
 from streams.audit_chain import GENESIS, LOST, Head
 from streams.codec import dumps
 from streams.store import CHAIN_HEAD, ENTITY, Meta, PartitionStore
-from trueup.model.errors import UnavailableError
 
 _log = structlog.get_logger()
 
@@ -49,32 +47,31 @@ class CaseRecovery:
         path = self._directory / f"{number:05d}"
         store = PartitionStore(path)
         meta = store.meta()
-        newest, rows = self._known(number)
+        known = read_known(self._client, self._database, CASE_WIDE, number)
         if meta is None or any(meta.ends.get(topic, 0) < offset for topic, offset in committed.items()):
             store.destroy()
             store = PartitionStore(path)
-            return store, self._rebuild(store, number, committed, newest, rows)
+            return store, self._rebuild(store, number, committed, known)
         ends = {topic: meta.ends.get(topic, 0) for topic in {*meta.ends, *committed}}
-        return store, meta._replace(ends=ends, version=max(meta.version, newest))
+        return store, meta._replace(ends=ends, version=max(meta.version, known.version))
 
-    def _rebuild(
-        self, store: PartitionStore, number: int, committed: Mapping[str, int], newest: int, rows: int
-    ) -> Meta:
+    def _rebuild(self, store: PartitionStore, number: int, committed: Mapping[str, int], known: Known) -> Meta:
         started = time.monotonic()
         copied = 0
         batches = read_states(
-            self._client, self._database, CASE_WIDE, number, batch_rows=self._batch_rows, due_column="snoozed_until"
+            self._client,
+            self._database,
+            CASE_WIDE,
+            number,
+            batch_rows=self._batch_rows,
+            rows_min=known.rows,
+            due_column="snoozed_until",
         )
         for batch in batches:
             store.load([(ENTITY + key, state) for key, state in zip(batch.keys, batch.states, strict=True)])
             copied += len(batch.keys)
-        if copied < rows:
-            raise UnavailableError(
-                f"the answer broke off: {copied} of {rows} rows",
-                where=f"{self._database}.case_wide, partition {number}",
-            )
         store.load([(CHAIN_HEAD + topic.encode(), dumps(head)) for topic, head in self._heads(number, committed)])
-        meta = Meta(dict(committed), 0, newest, 0)
+        meta = Meta(dict(committed), 0, known.version, 0)
         store.complete(meta)
         seconds = round(time.monotonic() - started, 2)
         _log.info("state_rebuilt", table=CASE_WIDE.name, partition=number, entities=copied, seconds=seconds)
@@ -88,13 +85,3 @@ class CaseRecovery:
                 _log.error("audit_chain_lost", topic=topic, partition=number, end=end, committed=offset)
                 end, last = offset, LOST
             yield topic, Head(end, last)
-
-    def _known(self, number: int) -> tuple[int, int]:
-        """The newest row version that ClickHouse holds of the partition, and how many discrepancies."""
-        with translated_errors(f"{self._database}.case_wide"):
-            result = self._client.query(
-                f"SELECT max(version), count() FROM {self._database}.case_wide FINAL WHERE partition = {{number:UInt16}}",
-                {"number": number},
-            )
-        ((newest, rows),) = result.result_rows
-        return int(newest), int(rows)

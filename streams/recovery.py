@@ -18,14 +18,13 @@ from clickhouse_connect.driver.client import Client
 
 from clickhouse.client import translated_errors
 from clickhouse.definition import Definition
-from clickhouse.rebuild import read_partials, read_states
+from clickhouse.rebuild import Known, read_known, read_partials, read_states
 from reconcile.finding import id_order
 from streams.codec import dumps
 from streams.release_messages import encode_share
 from streams.release_shares import NO_SHARE, ReleaseKey, added, named_release, share_key
 from streams.statement_state import decode_statement_state, encode_partial
 from streams.store import ENTITY, PARTIAL, PAYOUT_OWNER, STRAY, Meta, PartitionStore, deadline_key
-from trueup.model.errors import UnavailableError
 from trueup.model.registers import Partial, PartialVersion
 from trueup.model.releases import ReleaseShare
 from trueup.model.tables import Id
@@ -52,13 +51,6 @@ class Opened(NamedTuple):
     months: dict[str, int]
 
 
-class _Known(NamedTuple):
-    """What ClickHouse holds of a partition: the newest row version, and how many entities."""
-
-    version: int
-    rows: int
-
-
 class Recovery:
     """Opens the stores of one stage.
 
@@ -81,7 +73,7 @@ class Recovery:
         """
         store = PartitionStore(self._directory / f"{number:05d}")
         meta = store.meta()
-        known = self._known_rows(number)
+        known = read_known(self._client, self._database, self._wide, number)
         if meta is None or any(meta.ends.get(topic, 0) < offset for topic, offset in committed.items()):
             store.destroy()
             store = PartitionStore(self._directory / f"{number:05d}")
@@ -91,19 +83,13 @@ class Recovery:
         hints = self._months_after(number, meta.version) if known.version > meta.version else {}
         return Opened(store, meta._replace(ends=ends, version=max(meta.version, known.version)), hints)
 
-    def _rebuild(self, store: PartitionStore, number: int, committed: Mapping[str, int], known: _Known) -> Meta:
+    def _rebuild(self, store: PartitionStore, number: int, committed: Mapping[str, int], known: Known) -> Meta:
         started = time.monotonic()
         meta = Meta(dict(committed), 0, known.version, self._last_window_us(number))
         with ThreadPoolExecutor(1, thread_name_prefix="partials") as beside:
             partials = beside.submit(self._partial_puts, number, PartialVersion(0, sum(committed.values())))
-            entities = self._copy_states(store, number)
+            entities = self._copy_states(store, number, known.rows)
             store.load(partials.result())
-        if entities < known.rows:
-            raise UnavailableError(
-                f"the answer broke off: {entities} of {known.rows} rows",
-                where=f"{self._database}.{self._wide.name}, partition {number}",
-                remedy="the worker tries again when it restarts; look at the log of ClickHouse",
-            )
         store.complete(meta)
         seconds = time.monotonic() - started
         _log.info(
@@ -111,11 +97,14 @@ class Recovery:
         )
         return meta
 
-    def _copy_states(self, store: PartitionStore, number: int) -> int:
+    def _copy_states(self, store: PartitionStore, number: int, rows_min: int) -> int:
         """Copy every entity's state and due time, and what follows from statements' states; the number of entities."""
         entities = 0
         side = _SideEntries()
-        for batch in read_states(self._client, self._database, self._wide, number, batch_rows=self._batch_rows):
+        batches = read_states(
+            self._client, self._database, self._wide, number, batch_rows=self._batch_rows, rows_min=rows_min
+        )
+        for batch in batches:
             entities += len(batch.keys)
             store.load(zip(map(ENTITY.__add__, batch.keys), batch.states, strict=True))
             store.load(
@@ -134,16 +123,6 @@ class Recovery:
             return []
         rows = read_partials(self._client, self._database, number, version)
         return [(PARTIAL + b"[%b,%b]" % (row.statement, row.payout), row.encoded) for row in rows]
-
-    def _known_rows(self, number: int) -> _Known:
-        with translated_errors(f"{self._database}.{self._wide.name}"):
-            result = self._client.query(
-                f"SELECT max(version), count() FROM {self._database}.{self._wide.name} FINAL "
-                "WHERE partition = {number:UInt16} SETTINGS do_not_merge_across_partitions_select_final = 1",
-                {"number": number},
-            )
-        ((newest, rows),) = result.result_rows
-        return _Known(int(newest), int(rows))
 
     def _last_window_us(self, number: int) -> int:
         """When the last window that is complete in ClickHouse was closed: its watermark row is written last."""

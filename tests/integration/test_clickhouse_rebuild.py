@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from clickhouse.columns import to_arrow
 from clickhouse.migrate import migrate
-from clickhouse.rebuild import LATEST_ITEMS_MAX, read_partials, read_states
+from clickhouse.rebuild import LATEST_ITEMS_MAX, read_known, read_partials, read_states
 from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
 from streams.codec import loads
 from streams.statement_state import decode_partial
@@ -235,6 +235,15 @@ def test_statements_are_rebuilt_alike_and_an_empty_partition_is_empty(client: Cl
     assert [(batch.keys, batch.states) for batch in batches] == [(['"A-1 ü€ \'"'.encode()], [state])]
     assert [batch.due_us for batch in batches] == [[1_700_000_000_123_456]]
     assert list(read_states(client, DATABASE, STATEMENT_WIDE, 9, batch_rows=10)) == []
+
+
+def test_fewer_rows_than_there_are_is_no_answer(client: Client) -> None:
+    write(client, [order_row(number, partition=2, version=number) for number in range(1, 8)])
+    known = read_known(client, DATABASE, ORDER_WIDE, 2)
+    assert known == (7, 7)
+    assert list(read_states(client, DATABASE, ORDER_WIDE, 2, batch_rows=10, rows_min=known.rows))
+    with pytest.raises(UnavailableError, match="7 of 8 rows"):
+        list(read_states(client, DATABASE, ORDER_WIDE, 2, batch_rows=10, rows_min=8))
 
 
 def test_a_database_without_migrations_is_told(client: Client) -> None:

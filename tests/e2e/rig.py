@@ -39,6 +39,7 @@ CHANGES_PER_SECOND = 350.0
 LOG_LINES = 15
 SETTLE_SECONDS = 180.0
 READY_SECONDS = 120.0
+_FAILURE = re.compile(r"error|critical|exception|traceback|failed", re.IGNORECASE)
 
 # Kills come in a row; the stack's own patience is for crashes that nobody wants.
 _IMPATIENT = Backoff(first_seconds=0.2, max_seconds=1.0, restart_attempts_max=200)
@@ -210,12 +211,27 @@ class Rig:
             for state in self.states(group)
         )
 
+    def errors(self, *groups: str) -> str:
+        """The lines of these services' logs that tell of a failure, the newest ones."""
+        return "\n".join(
+            f"--- {state.name} ({state.restarts} restarts, last error {state.last_error!r})\n"
+            + "\n".join(
+                [line for line in _lines(self.supervisor.log_path(state.name)) if _FAILURE.search(line)][-LOG_LINES:]
+            )
+            for group in groups
+            for state in self.states(group)
+        )
+
     def _source_time(self) -> datetime:
         with self.source() as connection, connection.cursor() as cursor:
             cursor.execute("SELECT clock_timestamp()")
             ((now,),) = cursor.fetchall()
         assert isinstance(now, datetime)
         return now
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 @contextlib.contextmanager

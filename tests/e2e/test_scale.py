@@ -26,5 +26,5 @@ def test_one_to_three_to_one_worker(tmp_path: Path) -> None:
                 rig.wait_for_partitions(workers)
         rig.settle()
         assert [state.name for state in rig.states("worker")] == ["worker-1"]
-        assert rig.states("worker")[0].restarts == 0
+        assert rig.states("worker")[0].restarts == 0, rig.errors("worker")
         assert_books_agree(rig)

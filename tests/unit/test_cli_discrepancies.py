@@ -19,13 +19,14 @@ from clickhouse.case_reader import UNSETTLED, CaseFilter
 from reconcile.cases.commands import Command
 from reconcile.cases.human import ALLOWED
 from tests.case_log import command
+from trueup.case_choice import STANDINGS, read_amount, read_span_us
 from trueup.case_commands import UNANSWERED, Outcome
 from trueup.case_story import case_document, why
 from trueup.cli import app
 from trueup.cli.case_outcomes import NOT_SENT, money_text, send_in_portions
 from trueup.cli.case_table import age, amount_text, case_table, id_chars, plain
 from trueup.cli.discrepancies_actions import MEANT, read_moment_us
-from trueup.cli.discrepancies_filter import STANDINGS, case_filter, read_amount, read_span_us
+from trueup.cli.discrepancies_filter import case_filter
 from trueup.cli.shared_options import shares
 from trueup.model.errors import ConfigurationError, TrueupError, UnavailableError
 

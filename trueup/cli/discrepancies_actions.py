@@ -17,10 +17,11 @@ import typer
 from clickhouse.case_reader import CaseFilter, CaseReader
 from reconcile.cases.commands import ACTOR_CHARS_MAX, NOTE_CHARS_MAX, NOTE_REQUIRED, Command, Snooze
 from reconcile.cases.fields import TIME_US_MAX
+from trueup.case_choice import MINUTES, read_amount, read_span_us
 from trueup.case_commands import COMMANDS_MAX, command_on
 from trueup.cli.case_desk import DataDir, Json, case_desk, cases_of
 from trueup.cli.case_outcomes import give_commands, money_text
-from trueup.cli.discrepancies_filter import MINUTES, case_filter, checked_filter, read_amount, read_span_us
+from trueup.cli.discrepancies_filter import case_filter, checked_filter
 from trueup.cli.shared_options import shares
 from trueup.model.errors import ConfigurationError
 from trueup.model.money import minor_units

@@ -15,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from clickhouse.case_views import CASE_VIEWS
 from clickhouse.client import translated_errors
+from clickhouse.query import Query
 from trueup.model.errors import ConfigurationError
 
 Record = dict[str, Any]
@@ -71,10 +72,11 @@ class CaseFilter(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Rows of `v_cases`, and the cursor behind the last one; "" where nothing follows."""
+    """Rows of `v_cases`, the cursor behind the last one, and the cursor before the first; "" where nothing more comes."""
 
     rows: list[Record]
     next: str
+    previous: str = ""
 
 
 class CaseReader:
@@ -92,28 +94,52 @@ class CaseReader:
         self._client = client
         self._database = database
 
-    def page(self, chosen: CaseFilter, rows_max: int, *, sort: Sort = "opened", after: str = "") -> Page:
+    def page(
+        self, chosen: CaseFilter, rows_max: int, *, sort: Sort = "opened", after: str = "", before: str = ""
+    ) -> Page:
         """At most `rows_max` cases: the largest amounts, the longest standing or the newest first.
 
-        `after` is the cursor of the page before, which must have been sorted in the same way; ConfigurationError otherwise.
+        `after` is the cursor `next` of a page, `before` the cursor `previous` of one; only one of them may be given, and the
+        page must have been sorted in the same way: ConfigurationError otherwise.
         """
-        value, kind, direction = _SORTS[sort]
-        parts, bound = _conditions(chosen, self._database)
-        if after:
-            last = _read_cursor(after, sort)
-            beyond = "<" if direction == "DESC" else ">"
-            place = f"{{last_value:{kind}}}"
-            parts.append(f"({value} {beyond} {place} OR ({value} = {place} AND discrepancy_id > {{last_id:String}}))")
-            bound |= {"last_value": last[0], "last_id": last[1]}
-        rows = self._query(
-            f"SELECT {_COLUMNS}, toString({value}) AS sort_value FROM {self._database}.v_cases "
-            f"WHERE {' AND '.join(parts) or '1'} ORDER BY {value} {direction}, discrepancy_id LIMIT {{rows:UInt32}}",
-            {**bound, "rows": rows_max + 1},
-        )
-        values = [row.pop("sort_value") for row in rows]
-        if len(rows) <= rows_max:
+        rows = self._run(self.page_query(chosen, rows_max + 1, sort=sort, after=after, before=before))
+        has_more = len(rows) > rows_max
+        del rows[rows_max:]
+        if before:
+            rows.reverse()
+        cursors = [f"{sort}~{row.pop('sort_value')}~{row['discrepancy_id']}" for row in rows]
+        if not rows:
             return Page(rows, "")
-        return Page(rows[:rows_max], f"{sort}~{values[rows_max - 1]}~{rows[rows_max - 1]['discrepancy_id']}")
+        return Page(
+            rows, cursors[-1] if has_more or before else "", cursors[0] if after or (before and has_more) else ""
+        )
+
+    def page_query(
+        self, chosen: CaseFilter, rows_max: int, *, sort: Sort = "opened", after: str = "", before: str = ""
+    ) -> Query:
+        """The rows of a page, and `sort_value` of each; with `before` they come in the opposite order."""
+        value, kind, direction = _SORTS[sort]
+        id_direction = "ASC"
+        parts, bound = _conditions(chosen, self._database)
+        cursor = after or before
+        if cursor:
+            if after and before:
+                raise ConfigurationError("a page is after or before another", remedy="give one cursor")
+            if before:
+                direction, id_direction = ("ASC" if direction == "DESC" else "DESC"), "DESC"
+            last = _read_cursor(cursor, sort)
+            beyond, id_beyond = ("<" if way == "DESC" else ">" for way in (direction, id_direction))
+            place = f"{{last_value:{kind}}}"
+            parts.append(
+                f"({value} {beyond} {place} OR ({value} = {place} AND discrepancy_id {id_beyond} {{last_id:String}}))"
+            )
+            bound |= {"last_value": last[0], "last_id": last[1]}
+        return Query(
+            f"SELECT {_COLUMNS}, toString({value}) AS sort_value FROM {self._database}.v_cases "
+            f"WHERE {' AND '.join(parts) or '1'} ORDER BY {value} {direction}, discrepancy_id {id_direction} "
+            "LIMIT {rows:UInt32}",
+            {**bound, "rows": rows_max},
+        )
 
     def beginning_with(self, prefixes: Sequence[str]) -> list[Record]:
         """The cases whose ids begin with one of these, each once, by id."""
@@ -165,9 +191,12 @@ class CaseReader:
             {"id": discrepancy_id},
         )
 
-    def _query(self, query: str, parameters: dict[str, Any]) -> list[Record]:
+    def _query(self, text: str, parameters: dict[str, Any]) -> list[Record]:
+        return self._run(Query(text, parameters))
+
+    def _run(self, query: Query) -> list[Record]:
         with translated_errors(f"query of {self._database}"):
-            return list(self._client.query(query, parameters=parameters).named_results())
+            return list(self._client.query(query.text, parameters=dict(query.parameters)).named_results())
 
 
 def _conditions(chosen: CaseFilter, database: str) -> tuple[list[str], dict[str, Any]]:
@@ -198,11 +227,13 @@ def _read_cursor(cursor: str, sort: Sort) -> tuple[str, str]:
     found = _CURSOR.fullmatch(cursor)
     if found is None:
         raise ConfigurationError(
-            f"{cursor[:100]!r} is no cursor", where="--after", remedy="give what the page before printed"
+            f"{cursor[:100]!r} is no cursor", where="the cursor of a page", remedy="give what the page before printed"
         )
     if found[1] != sort:
         raise ConfigurationError(
-            f"the cursor is of a list sorted by {found[1]}", where="--after", remedy=f"sort by {found[1]} again"
+            f"the cursor is of a list sorted by {found[1]}",
+            where="the cursor of a page",
+            remedy=f"sort by {found[1]} again",
         )
     return found[2], found[3]
 

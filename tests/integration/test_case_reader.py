@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -141,6 +142,28 @@ def test_pages_follow_each_other_without_gap_or_repetition(reader: CaseReader, s
         if not after:
             break
     assert paged == whole
+
+
+@pytest.mark.parametrize("sort", ORDERS)
+@pytest.mark.parametrize("rows_max", [1, 7, 400])
+def test_pages_lead_back_the_way_they_came(reader: CaseReader, sort: Sort, rows_max: int) -> None:
+    pages = [reader.page(CaseFilter(), rows_max, sort=sort)]
+    while pages[-1].next and len(pages) < 30:
+        pages.append(reader.page(CaseFilter(), rows_max, sort=sort, after=pages[-1].next))
+    assert pages[0].previous == ""
+    for earlier, later in pairwise(pages):
+        back = reader.page(CaseFilter(), rows_max, sort=sort, before=later.previous)
+        assert (back.rows, back.next) == (earlier.rows, earlier.next)
+        assert (back.previous == "") == (earlier is pages[0])
+    if rows_max < CASES:
+        beyond = reader.page(CaseFilter(), rows_max, sort=sort, before=pages[1].previous)
+        assert reader.page(CaseFilter(), rows_max, sort=sort, after=beyond.next) == pages[1]
+
+
+def test_a_page_has_one_cursor(reader: CaseReader) -> None:
+    cursor = reader.page(CaseFilter(), 1).next
+    with pytest.raises(ConfigurationError, match="after or before"):
+        reader.page(CaseFilter(), 1, after=cursor, before=cursor)
 
 
 @pytest.mark.parametrize(

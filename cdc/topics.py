@@ -102,6 +102,8 @@ def topic_plan(
         TopicSpec("discrepancy.mismatch", partitions, verdicts),
         # Keyed and partitioned as the discrepancies themselves, and kept for good: people's decisions exist nowhere else.
         TopicSpec("trueup.case-commands", partitions, _kept(-1)),
+        # Read by the stage that reads the commands, so it has their partitions; the record of it is in ClickHouse.
+        TopicSpec("trueup.quarantine-replays", partitions, _kept(QUARANTINE_RETENTION_SECONDS)),
         TopicSpec(QUARANTINE_TOPIC, 1, _kept(QUARANTINE_RETENTION_SECONDS)),
     ]
     return TopicPlan(tuple(topics), replication_factor)

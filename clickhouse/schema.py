@@ -254,11 +254,39 @@ QUARANTINE: Final = Definition(
         ColumnType("reason", "String", "the reason in words"),
         ColumnType("key", "String", "bytes of the message key"),
         ColumnType("value", "String", "bytes of the message value"),
-        ColumnType("headers", "String", "message headers as JSON"),
+        ColumnType("headers", "String", "the message's own headers as a JSON object"),
         ColumnType("quarantined_at", TIME, "when it was refused"),
     ),
     key=("topic", "kafka_partition", "kafka_offset"),
     # A replay refuses a message again for the same reason, so the rows of a key are equal but for the clock.
+    version="",
+)
+
+QUARANTINE_REPLAY: Final = Definition(
+    "quarantine_replay",
+    "refused messages that were put on their topic again, by whom and with which corrections",
+    (
+        ColumnType("topic", LABEL, "Kafka topic of the refused message, and of its replay"),
+        ColumnType("kafka_partition", "UInt16", "Kafka partition of the refused message"),
+        ColumnType("kafka_offset", "UInt64", "Kafka offset of the refused message"),
+        ColumnType(
+            "replay_id",
+            "String",
+            "hash of the message, its corrected bytes and who asked; the replay carries it in a header",
+        ),
+        ColumnType("replayed_at", TIME, "when it was asked for"),
+        ColumnType("actor", "String", "who asked for it"),
+        ColumnType("outcome", LABEL, "sent, refused"),
+        ColumnType("reason", "String", "why it was refused"),
+        ColumnType("mapping", "String", "corrections as JSON, an empty list for none"),
+        ColumnType("note", "String", "why, in the words of who asked"),
+        ColumnType(
+            "to_partition", "Nullable(UInt16)", "Kafka partition it was put on; null where its corrected key decides"
+        ),
+        ColumnType("value", "String", "bytes that were put on the topic"),
+    ),
+    key=("topic", "kafka_partition", "kafka_offset", "replay_id"),
+    # The rows of a key follow from one request.
     version="",
 )
 
@@ -360,6 +388,7 @@ DERIVED: Final = (
     DISCREPANCY,
     DISCREPANCY_EVENT,
     QUARANTINE,
+    QUARANTINE_REPLAY,
     WATERMARK,
     CASE_WIDE,
     AUDIT_LOG,

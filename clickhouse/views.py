@@ -15,6 +15,7 @@ from clickhouse.schema import (
     MIRRORS,
     ORDER_WIDE,
     QUARANTINE,
+    QUARANTINE_REPLAY,
     STATEMENT_WIDE,
     WATERMARK,
 )
@@ -71,6 +72,12 @@ VIEWS: Final[tuple[View | QueryView, ...]] = (
     ),
     View("v_discrepancy_events", DISCREPANCY_EVENT, "history of the discrepancies", shown=frozenset({"version"})),
     View("v_quarantine", QUARANTINE, "messages that could not be decoded or applied", shown=_POSITION),
+    View(
+        "v_quarantine_replays",
+        QUARANTINE_REPLAY,
+        "refused messages that were put on their topic again",
+        shown=_POSITION,
+    ),
     View("v_watermarks", WATERMARK, "how far in source time each stage has seen everything", shown=_POSITION),
     View("v_audit_log", AUDIT_LOG, "every verdict and command, and what came of it", shown=_POSITION),
     *CASE_VIEWS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -40,6 +40,10 @@ class Record(Protocol):
     @property
     def value(self) -> bytes | None:
         """The raw value; None is a tombstone."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Name and raw value, as they were sent."""
 
 
 RecordT = TypeVar("RecordT", bound=Record)

@@ -1,6 +1,7 @@
 """The case stage for one partition: verdicts and commands in, where each discrepancy stands and the audit log out.
 
-Verdicts and commands are joined by discrepancy id. It publishes nothing and judges nothing, so it needs no source time.
+Verdicts and commands are joined by discrepancy id. It judges nothing, so it needs no source time. Whatever people decide
+passes here: their replays of quarantined messages are carried out here as well.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from streams.codec import dumps, loads
 from streams.messages import DISCREPANCY_PREFIX
 from streams.output import Output
 from streams.partition import Snapshot, StatePartition
+from streams.replays import REPLAYS_TOPIC, Replay, Targets, decode_replay, replay_headers, replay_row
 from streams.store import CHAIN_HEAD, Meta, PartitionStore
 from trueup.model.errors import InvalidRecord
 
 COMMANDS_TOPIC: Final = "trueup.case-commands"
-CASE_TOPICS: Final = (*(DISCREPANCY_PREFIX + kind for kind in sorted(CLASSES)), COMMANDS_TOPIC)
+CASE_TOPICS: Final = (*(DISCREPANCY_PREFIX + kind for kind in sorted(CLASSES)), COMMANDS_TOPIC, REPLAYS_TOPIC)
 
 
 class CasePartition(StatePartition[CaseState]):
@@ -38,28 +40,33 @@ class CasePartition(StatePartition[CaseState]):
         meta: Meta,
         *,
         policy: CasePolicy,
+        targets: Targets,
         output: Output,
         cache_entities: int,
     ) -> None:
         super().__init__(number, store, meta, CaseState, decode_case_state, cache_entities)
         self._policy = policy
+        self._targets = targets
         self._output = output
         self._heads: dict[str, Head] = {}
         """By topic."""
 
     def process(self, records: Iterable[Record]) -> None:
-        """Take in verdicts and commands; every record gives one entry of the audit log."""
-        fresh: list[tuple[Record, Verdict | Command | InvalidRecord]] = []
+        """Take in verdicts, commands and replays; every record gives one entry of the audit log."""
+        fresh: list[tuple[Record, Verdict | Command | Replay | InvalidRecord]] = []
         for record in records:
             if not self.seen(record.topic, record.offset):
                 self.ends[record.topic] = record.offset + 1
                 self._output.changes += 1
                 fresh.append((record, _decode(record)))
-        states = self.load({said.discrepancy_id for _, said in fresh if not isinstance(said, InvalidRecord)})
+        states = self.load({said.discrepancy_id for _, said in fresh if isinstance(said, Verdict | Command)})
         for record, said in fresh:
             if isinstance(said, InvalidRecord):
                 self._output.quarantine(record, said)
                 self._enter(record, _unreadable(record, said))
+                continue
+            if isinstance(said, Replay):
+                self._enter(record, self._replayed(said))
                 continue
             state = states[said.discrepancy_id]
             told = self._judged(state, said) if isinstance(said, Verdict) else self._steered(state, said, record.offset)
@@ -96,6 +103,23 @@ class CasePartition(StatePartition[CaseState]):
             answer.reason, answer.revision, command.note,
         )  # fmt: skip
 
+    def _replayed(self, replay: Replay) -> Told:
+        """Put the bytes on their topic. Read again after a crash, it sends them again: whoever reads them knows them."""
+        refusal = self._targets.refusal(replay)
+        if not refusal:
+            try:
+                self._output.send(
+                    replay.origin.topic, replay.key or None, replay.value, replay.to_partition, replay_headers(replay)
+                )
+            except InvalidRecord as error:
+                refusal = error.what
+        self._output.add_row("quarantine_replay", replay_row(replay, refusal))
+        outcome = "refused" if refusal else "applied"
+        return Told(
+            replay.at_us, "", replay.replay_id, "replay", replay.actor, outcome, refusal, 0,
+            f"{replay.origin}: {replay.note}" if replay.note else str(replay.origin),
+        )  # fmt: skip
+
     def _enter(self, record: Record, told: Told) -> None:
         """Link one entry to the chain of its topic, unless it stands there since before a rebuild."""
         topic = record.topic
@@ -111,8 +135,10 @@ class CasePartition(StatePartition[CaseState]):
             self._output.add_row("audit_log", entry)
 
 
-def _decode(record: Record) -> Verdict | Command | InvalidRecord:
+def _decode(record: Record) -> Verdict | Command | Replay | InvalidRecord:
     try:
+        if record.topic == REPLAYS_TOPIC:
+            return decode_replay(record.value)
         if record.topic == COMMANDS_TOPIC:
             return decode_command(record.key, record.value)
         return decode_verdict(record.topic.removeprefix(DISCREPANCY_PREFIX), record.key, record.value, record.offset)

@@ -89,7 +89,7 @@ class Output:
             "quarantine",
             (
                 record.topic, record.partition, record.offset, self.stage, error.code, error.what, record.key or b"",
-                record.value or b"", orjson.dumps(headers).decode(), self.clock_us(),
+                record.value or b"", _shown_headers(record), self.clock_us(),
             ),
         )  # fmt: skip
         self.quarantined += 1
@@ -111,6 +111,13 @@ class Output:
         self.rows.setdefault("discrepancy", []).extend(latest.values())
         rows, self.rows, self.steps = self.rows, {}, []
         return {table: held for table, held in rows.items() if held}
+
+
+def _shown_headers(record: Record) -> str:
+    """The message's own headers as a JSON object; bytes that are no text are written as escapes."""
+    return orjson.dumps(
+        {name: (held or b"").decode(errors="backslashreplace") for name, held in record.headers}
+    ).decode()
 
 
 def _event_row(identifier: str, step: CaseStep, version: int) -> tuple[Any, ...]:

@@ -35,7 +35,7 @@ RELEASES: Final = "releases"
 LEGS: Final = "legs"
 GROUPS: Final = "groups"
 SILENT: Final = frozenset({MIRRORS, CASES, LEGS})
-"""Stages that publish nothing, so that nothing they said has to be read back."""
+"""Stages that publish nothing that could be wrong later, so that nothing they said has to be read back."""
 
 _log = structlog.get_logger()
 

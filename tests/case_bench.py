@@ -12,12 +12,13 @@ from streams.messages import TopicNames
 from streams.output import Output
 from streams.partition import Snapshot
 from streams.store import Meta, PartitionStore
-from tests.case_log import POLICY
-from tests.partition_bench import NOW_US, LogRecord
+from tests.case_log import POLICY, TARGETS
+from tests.partition_bench import NOW_US, LogRecord, Sent
 
 
 class CaseBench:
-    """`entries` is the audit log by place, the last row written; `wide` the newest row of every case."""
+    """`entries` is the audit log by place, the last row written; `wide` the newest row of every case,
+    `replays` the rows of quarantine_replay, and `sent` what was published."""
 
     def __init__(self, directory: Path, cache_entities: int = 1000) -> None:
         self._directory = directory
@@ -26,15 +27,20 @@ class CaseBench:
         self.entries: dict[tuple[str, int, int], Entry] = {}
         self.wide: dict[str, tuple[object, ...]] = {}
         self.quarantined = 0
+        self.sent: list[Sent] = []
+        self.replays: list[tuple[object, ...]] = []
         self._open()
 
     def _open(self) -> None:
         store = PartitionStore(self._directory)
-        self.output = Output("cases", lambda *_: None, TopicNames("public"), lambda: NOW_US)
+        self.output = Output(
+            "cases", lambda *given: self.sent.append(Sent(*given)), TopicNames("public"), lambda: NOW_US
+        )
         meta = store.meta() or Meta({}, 0, 0, 0)
         self.partition = CasePartition(
-            0, store, meta, policy=POLICY, output=self.output, cache_entities=self._cache_entities
-        )
+            0, store, meta, policy=POLICY, targets=TARGETS, output=self.output,
+            cache_entities=self._cache_entities,
+        )  # fmt: skip
 
     def process(self, records: Iterable[LogRecord]) -> None:
         """One micro-batch."""
@@ -51,6 +57,7 @@ class CaseBench:
         for row in rows.get("case_wide", []):
             self.wide[str(row[0])] = row
         self.quarantined += len(rows.get("quarantine", []))
+        self.replays += rows.get("quarantine_replay", [])
 
     def finish_window(self) -> None:
         """Make the window in flight durable."""

@@ -10,12 +10,14 @@ import orjson
 from reconcile.cases.commands import Command, Seen, encode_command
 from reconcile.cases.policy import CasePolicy, MoneyLimits, Urgency
 from streams.case_partition import COMMANDS_TOPIC
+from streams.replays import Targets
 from tests.partition_bench import LogRecord
 from tests.source_log import START_US
 
 CASE = "ab" * 16
 OTHER = "cd" * 16
 TOPIC = "discrepancy.wrong-amount"
+TARGETS = Targets({"settlement.public.orders"}, 8)
 POLICY = CasePolicy(
     MoneyLimits({"default": "100", "JPY": "5000"}),
     Urgency(

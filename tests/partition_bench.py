@@ -59,6 +59,7 @@ class LogRecord:
     value: bytes | None
     key: bytes | None = None
     timestamp: int = 0
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Sent(NamedTuple):

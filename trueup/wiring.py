@@ -32,6 +32,7 @@ from streams.output import Output
 from streams.recovery import Recovery
 from streams.reference import References
 from streams.release_partition import ReleasePartition
+from streams.replays import Targets
 from streams.stage import StagePartition, StageRunner
 from streams.statement_partition import StatementPartition
 from streams.watermark import SourceClock
@@ -260,6 +261,7 @@ class _CaseOpener:
         settings = builder.settings
         self._output = builder.outputs[stage.name]
         self._policy = policy_of(settings.cases)
+        self._targets = Targets({*builder.topics.values(), *builder.specs.topics}, settings.kafka.partitions)
         self._cache_entities = settings.streams.cache_entities // settings.kafka.partitions // CASE_WEIGHT
         self._recovery = CaseRecovery(
             builder.directory / stage.name, builder.client, settings.clickhouse.database,
@@ -270,8 +272,9 @@ class _CaseOpener:
         """The partition, ready to process from its own offsets."""
         store, meta = self._recovery.open(number, committed)
         return CasePartition(
-            number, store, meta, policy=self._policy, output=self._output, cache_entities=self._cache_entities
-        )
+            number, store, meta, policy=self._policy, targets=self._targets, output=self._output,
+            cache_entities=self._cache_entities,
+        )  # fmt: skip
 
 
 def run_stream_worker(settings: Settings, number: int, metrics_port: int | None) -> int:

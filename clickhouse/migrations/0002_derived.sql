@@ -163,7 +163,7 @@ CREATE TABLE IF NOT EXISTS {database}.quarantine
     `reason` String CODEC(ZSTD(1)) COMMENT 'the reason in words',
     `key` String CODEC(ZSTD(1)) COMMENT 'bytes of the message key',
     `value` String CODEC(ZSTD(1)) COMMENT 'bytes of the message value',
-    `headers` String CODEC(ZSTD(1)) COMMENT 'message headers as JSON',
+    `headers` String CODEC(ZSTD(1)) COMMENT 'the message\'s own headers as a JSON object',
     `quarantined_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'when it was refused'
 )
 ENGINE = ReplacingMergeTree()

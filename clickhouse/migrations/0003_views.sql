@@ -282,7 +282,7 @@ CREATE VIEW IF NOT EXISTS {database}.v_quarantine
     `reason` String COMMENT 'the reason in words',
     `key` String COMMENT 'bytes of the message key',
     `value` String COMMENT 'bytes of the message value',
-    `headers` String COMMENT 'message headers as JSON',
+    `headers` String COMMENT 'the message\'s own headers as a JSON object',
     `quarantined_at` DateTime64(6, 'UTC') COMMENT 'when it was refused'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER

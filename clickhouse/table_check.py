@@ -22,6 +22,9 @@ ANALYST: Final = "analyst"
 _PROBED: Final = "watermark"
 """A table that an analyst tries to write nothing to."""
 
+_READ: Final = "v_watermarks"
+"""A view that an analyst reads."""
+
 _MIGRATE: Final = "start trueup again: it applies what is missing"
 
 
@@ -164,8 +167,12 @@ def _check_analyst(settings: ClickHouseSettings, where: str) -> Checked:
     try:
         with closing(connect(as_analyst)) as client:
             refused = _refusal(client, _nothing_into(settings.database, _PROBED))
+            unread = _refusal(client, f"SELECT 1 FROM {settings.database}.{_READ} LIMIT 1")
     except ConfigurationError as error:
         return Checked([], [Fault(f"the user {ANALYST} cannot come in: {error.what}", place, error.remedy)])
+    if unread:
+        remedy = "grant it the views, as clickhouse/grants/analyst.sql does"
+        return Checked([], [Fault(f"the user {ANALYST} cannot read {_READ}: {unread}", place, remedy)])
     if refused:
         return Checked([f"the user {ANALYST} may only read"], [])
     remedy = "take its right to write away; clickhouse/grants/analyst.sql has the rights it needs"

@@ -18,8 +18,8 @@ from trueup.settings import ClickHouseSettings
 class Server:
     """One endpoint, which a test may kill and start again on the same port and data."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._endpoint = ClickHouseServer(data_dir)
+    def __init__(self, data_dir: Path, analyst_database: str) -> None:
+        self._endpoint = ClickHouseServer(data_dir, analyst_database)
         self.start = self._endpoint.start
 
     def kill(self) -> None:
@@ -36,9 +36,9 @@ class Server:
 
 
 @contextmanager
-def running_server(data_dir: Path) -> Iterator[Server]:
-    """A server that answers; killed at the end."""
-    server = Server(data_dir)
+def running_server(data_dir: Path, analyst_database: str = "trueup") -> Iterator[Server]:
+    """A server that answers, whose analyst reads the views of one database; killed at the end."""
+    server = Server(data_dir, analyst_database)
     try:
         server.start()
         yield server

@@ -30,8 +30,9 @@ def free_port() -> int:
 class ClickHouseServer:
     """One endpoint process on one directory; it can be stopped, killed and started again."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, analyst_database: str = "trueup") -> None:
         self.data_dir = data_dir
+        self.analyst_database = analyst_database
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.log = data_dir.with_suffix(".log")
@@ -46,7 +47,10 @@ class ClickHouseServer:
         command = [sys.executable, "-m", "trueup.embedded.clickhouse"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--data-dir", str(self.data_dir), "--port", str(self.port)],
+                [
+                    *(*command, "--data-dir", str(self.data_dir), "--port", str(self.port)),
+                    *("--analyst-database", self.analyst_database),
+                ],
                 stdout=log,
                 stderr=log,
                 env=environment,

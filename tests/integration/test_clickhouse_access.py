@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from tests.integration.endpoint_process import ANALYST_PASSWORD, PASSWORD, ClickHouseServer
@@ -19,8 +20,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServe
     running = ClickHouseServer(tmp_path_factory.mktemp("access") / "data")
     running.start()
     with running.client() as client:
-        client.command("CREATE TABLE kept (a UInt64) ENGINE = MergeTree ORDER BY a")
-        client.command("INSERT INTO kept SELECT number FROM numbers(10)")
+        client.command("CREATE TABLE trueup.kept (a UInt64) ENGINE = MergeTree ORDER BY a")
+        client.command("INSERT INTO trueup.kept SELECT number FROM numbers(10)")
+        client.command(
+            "CREATE VIEW trueup.v_kept DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT a FROM trueup.kept"
+        )
     yield running
     running.stop()
 
@@ -58,21 +62,22 @@ def test_every_way_to_say_the_password_works(server: ClickHouseServer) -> None:
 
 
 def test_get_is_read_only(server: ClickHouseServer) -> None:
-    url = f"{server.url}?query=DROP+TABLE+kept&user=trueup&password={PASSWORD}"
+    url = f"{server.url}?query=DROP+TABLE+trueup.kept&user=trueup&password={PASSWORD}"
     done = subprocess.run(["curl", "--silent", url], capture_output=True, check=False, timeout=60)
     assert b"Code: 164" in done.stdout
 
 
 def test_the_analyst_reads(server: ClickHouseServer) -> None:
     with server.analyst() as analyst:
-        assert analyst.query("SELECT sum(a) FROM kept").result_rows == [(45,)]
-        assert analyst.command("SHOW TABLES") == "kept"
-        assert analyst.query("DESCRIBE kept").result_rows[0][:2] == ("a", "UInt64")
-        assert "default.kept" in str(analyst.command("SHOW CREATE TABLE kept"))
-        assert analyst.command("EXISTS kept") == 1
+        assert analyst.query("SELECT sum(a) FROM v_kept").result_rows == [(45,)]
+        assert analyst.query("SELECT sum(a) FROM trueup.v_kept").result_rows == [(45,)]
+        assert analyst.command("SHOW TABLES") == "v_kept"
+        assert analyst.query("DESCRIBE v_kept").result_rows[0][:2] == ("a", "UInt64")
+        assert "trueup.v_kept" in str(analyst.command("SHOW CREATE TABLE v_kept"))
+        assert analyst.command("EXISTS v_kept") == 1
         assert "ReadFromSystemOne" in str(analyst.command("EXPLAIN SELECT 1"))
-        assert analyst.query("WITH x AS (SELECT a FROM kept) SELECT count() FROM x").result_rows == [(10,)]
-        assert analyst.query_arrow("SELECT a FROM kept").num_rows == 10
+        assert analyst.query("WITH x AS (SELECT a FROM v_kept) SELECT count() FROM x").result_rows == [(10,)]
+        assert analyst.query_arrow("SELECT a FROM v_kept").num_rows == 10
     assert server.analyst_curl("SELECT 1 AS file_count -- it's fine")[1] == "1\n"
     assert server.analyst_curl("SELECT 'file(1); DROP TABLE kept'") == (200, "file(1); DROP TABLE kept\n")
     assert server.analyst_curl("SELECT getSetting('max_execution_time')", "?max_execution_time=9") == (200, "9\n")
@@ -81,26 +86,114 @@ def test_the_analyst_reads(server: ClickHouseServer) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "INSERT INTO kept VALUES (1)",
-        "INSERT INTO kept SELECT 1",
-        "WITH 1 AS x INSERT INTO kept SELECT x",
+        "SELECT * FROM kept",
+        "SELECT * FROM trueup.kept",
+        "SELECT * FROM `trueup`.`kept`",
+        "SELECT a, (SELECT sum(a) FROM trueup.kept) FROM v_kept",
+        "SELECT * FROM view(SELECT * FROM trueup.kept)",
+        "SELECT * FROM v_kept WHERE a IN trueup.kept",
+        "SELECT * FROM merge('trueup', 'kept')",
+        "SELECT * FROM merge('system', 'processes')",
+        "SELECT * FROM mergeTreeIndex('trueup', 'kept')",
+        "SELECT * FROM loop('trueup', 'kept')",
+        "SELECT * FROM cluster('default', 'trueup', 'kept')",
+        "SELECT * FROM dictionary('kept')",
+        "DESCRIBE TABLE trueup.kept",
+        "SHOW CREATE TABLE trueup.kept",
+        "EXPLAIN SELECT * FROM trueup.kept",
+        "SELECT * FROM system.processes",
+        "SELECT * FROM `system`.`processes`",
+        "SELECT * FROM `sy\\x73tem`.processes",
+        "SELECT * FROM `system.processes`",
+        "SELECT * FROM system . /* x */ processes",
+        "SELECT 1 WHERE 1 IN (SELECT 1 FROM system.errors)",
+        "SELECT * FROM system.stack_trace",
+        "SELECT * FROM system.disks",
+        "SELECT * FROM system.server_settings",
+        "SELECT * FROM system.query_cache",
+        "SHOW PROCESSLIST",
+        "show /* x */ processlist",
+        "SHOW USERS",
+    ],
+)
+def test_the_analyst_reads_nothing_but_the_views(server: ClickHouseServer, query: str) -> None:
+    status, text = server.analyst_curl(query)
+    assert status in (403, 404), text
+    assert text.startswith("Code: ")
+
+
+def test_the_questions_of_stock_clients_are_answered(server: ClickHouseServer) -> None:
+    engine = sqlalchemy.create_engine(
+        f"clickhousedb://analyst:{ANALYST_PASSWORD}@127.0.0.1:{server.port}/trueup", poolclass=sqlalchemy.NullPool
+    )
+    asked = sqlalchemy.inspect(engine)
+    assert "trueup" in asked.get_schema_names()
+    assert asked.has_table("v_kept")
+    assert [column["name"] for column in asked.get_columns("v_kept")] == ["a"]
+    with engine.connect() as connection:
+        assert connection.execute(sqlalchemy.text("SELECT sum(a) FROM v_kept")).scalar() == 45
+    of_jdbc = (
+        "SELECT t.name, d.engine FROM system.tables t JOIN system.databases d ON system.tables.database = "
+        "system.databases.name WHERE t.database LIKE 'trueup' AND t.name LIKE '%' AND (t.is_temporary = 0)",
+        "SELECT table, name, type, comment, position FROM system.columns WHERE database LIKE 'trueup'",
+        "SELECT currentUser() AS user, timezone() AS timezone, version() AS version LIMIT 1",
+        "SELECT name FROM system.functions LIMIT 1",
+        "SELECT name FROM system.databases ORDER BY name",
+    )
+    assert [server.analyst_curl(query)[0] for query in of_jdbc] == [200] * len(of_jdbc)
+
+
+@pytest.mark.parametrize(
+    ("query", "url"),
+    [
+        ("SELECT * FROM {t:Identifier}", "?param_t=kept"),
+        ("SELECT * FROM {d:Identifier}.processes", "?param_d=system"),
+        ("SELECT * FROM {t:Identifier}", "?param_t=system.processes"),
+        ("SELECT * FROM processes", "?database=system"),
+        ("SELECT * FROM processes", "?database=SYSTEM"),
+    ],
+)
+def test_the_analyst_does_not_get_round_it_by_the_request(server: ClickHouseServer, query: str, url: str) -> None:
+    status, text = server.analyst_curl(query, url)
+    assert (status, "Code: 497" in text) == (403, True)
+
+
+def test_tables_below_the_views_are_not_listed_to_the_analyst(server: ClickHouseServer) -> None:
+    listed = "SELECT name FROM system.tables WHERE database IN ('trueup', 'default')"
+    assert server.analyst_curl(listed) == (200, "v_kept\n")
+    columns = "SELECT table, name FROM system.columns WHERE database = 'trueup'"
+    assert server.analyst_curl(columns) == (200, "v_kept\ta\n")
+    assert server.analyst_curl("SHOW COLUMNS FROM kept FROM trueup") == (200, "")
+    assert server.analyst_curl("SELECT count() FROM system.parts WHERE database = 'trueup'") == (200, "0\n")
+    assert server.analyst_curl("SELECT table_name FROM information_schema.tables WHERE table_schema = 'trueup'") == (
+        200,
+        "v_kept\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "INSERT INTO trueup.kept VALUES (1)",
+        "INSERT INTO trueup.kept SELECT 1",
+        "WITH 1 AS x INSERT INTO trueup.kept SELECT x",
         "CREATE TABLE made (a UInt8) ENGINE = Memory",
         "CREATE TEMPORARY TABLE made (a UInt8)",
-        "DROP TABLE kept",
-        "TRUNCATE TABLE kept",
-        "ALTER TABLE kept DELETE WHERE 1",
-        "OPTIMIZE TABLE kept",
-        "RENAME TABLE kept TO gone",
-        "DETACH TABLE kept",
+        "DROP TABLE trueup.kept",
+        "TRUNCATE TABLE trueup.kept",
+        "ALTER TABLE trueup.kept DELETE WHERE 1",
+        "OPTIMIZE TABLE trueup.kept",
+        "RENAME TABLE trueup.kept TO gone",
+        "DETACH TABLE trueup.kept",
         "KILL QUERY WHERE 1",
         "SYSTEM STOP MERGES",
         "USE system",
         "SET max_execution_time = 0",
         "SET readonly = 0",
         "SET profile = 'default'",
-        "SELECT 1; DROP TABLE kept",
-        "SELECT 1;;DROP TABLE kept",
-        "/* SELECT 1 */ DROP TABLE kept",
+        "SELECT 1; DROP TABLE trueup.kept",
+        "SELECT 1;;DROP TABLE trueup.kept",
+        "/* SELECT 1 */ DROP TABLE trueup.kept",
         "SELECT 1 SETTINGS readonly = 0",
         "SELECT 1 SETTINGS max_execution_time = 0",
         "SELECT 1 SETTINGS max_memory_usage = 0",
@@ -108,15 +201,27 @@ def test_the_analyst_reads(server: ClickHouseServer) -> None:
         "SELECT 1 SETTINGS profile = 'default', max_threads = 9",
         "GRANT ALL ON *.* TO default",
         "EXECUTE AS default SELECT 1",
-        "BACKUP TABLE kept TO File('b')",
+        "BACKUP TABLE trueup.kept TO File('b')",
         "SELECT count() FROM system.users",
+        "SELECT loop FROM loop(trueup.v_kept)",
+        "ATTACH TABLE trueup.kept",
+        "EXCHANGE TABLES kept AND v_kept",
+        "CREATE USER me",
+        "SET ROLE owner",
+        "SET DEFAULT ROLE owner TO default",
+        "SHOW GRANTS",
+        "DELETE FROM trueup.kept WHERE 1",
+        "UPDATE kept SET a = 1 WHERE 1",
+        "CREATE FUNCTION one AS () -> 1",
+        "CREATE VIEW v_mine AS SELECT 1",
+        "EXPLAIN ANALYZE INSERT INTO trueup.kept VALUES (1)",
     ],
 )
 def test_the_analyst_changes_nothing(server: ClickHouseServer, query: str) -> None:
     status, text = server.analyst_curl(query)
     assert status >= 400
     assert text.startswith("Code: ")
-    assert server.analyst_curl("SELECT sum(a), count() FROM kept") == (200, "45\t10\n")
+    assert server.analyst_curl("SELECT sum(a), count() FROM v_kept") == (200, "45\t10\n")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +271,7 @@ def test_the_analyst_reaches_nothing_outside_the_store(server: ClickHouseServer,
     [
         "SELECT file('{path}')",
         "SELECT * FROM file('{path}')",
-        "INSERT INTO kept FROM INFILE '{path}' FORMAT CSV",
+        "INSERT INTO trueup.kept FROM INFILE '{path}' FORMAT CSV",
         "INSERT INTO FUNCTION file('{path}', 'CSV', 'a UInt64') SELECT 1",
         "SELECT 1 INTO OUTFILE '{path}' TRUNCATE",
         "CREATE TABLE outside (a String) ENGINE = File(CSV, '{path}')",
@@ -212,7 +317,7 @@ def test_the_analyst_is_bounded(server: ClickHouseServer) -> None:
 
 def test_clickhouse_connect_tells_the_analyst_why(server: ClickHouseServer) -> None:
     with server.client("analyst", ANALYST_PASSWORD) as analyst, pytest.raises(DatabaseError) as refused:
-        analyst.command("DROP TABLE kept")
+        analyst.command("DROP TABLE trueup.kept")
     assert refused.value.code == 497
 
 

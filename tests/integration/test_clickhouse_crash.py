@@ -81,11 +81,13 @@ def test_a_restart_keeps_tables_and_databases(server: ClickHouseServer) -> None:
         client.command("CREATE DATABASE books")
         client.command("CREATE TABLE books.ledger (a UInt8) ENGINE = MergeTree ORDER BY a")
         client.command("INSERT INTO books.ledger VALUES (1)")
-        client.command("CREATE VIEW ledger_view AS SELECT a + 1 AS b FROM books.ledger")
+        client.command(
+            "CREATE VIEW trueup.v_ledger DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT a + 1 AS b FROM books.ledger"
+        )
     assert server.stop(signal.SIGINT) == 0
     server.start()
     with server.analyst() as analyst:
-        assert analyst.query("SELECT b FROM ledger_view").result_rows == [(2,)]
+        assert analyst.query("SELECT b FROM v_ledger").result_rows == [(2,)]
 
 
 def test_a_second_process_on_the_directory_is_told_why(server: ClickHouseServer) -> None:

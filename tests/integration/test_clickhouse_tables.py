@@ -31,7 +31,7 @@ GRANTS = Path(__file__).parents[2] / "clickhouse" / "grants" / "analyst.sql"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("clickhouse")) as running:
+    with running_server(tmp_path_factory.mktemp("clickhouse"), DATABASE) as running:
         yield running
 
 

@@ -24,13 +24,22 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--user", default="trueup", help="the name of the user who may write")
     parser.add_argument("--database", default="default", help="the database of a query that names none")
+    parser.add_argument("--analyst-database", default="trueup", help="the database whose views the analyst may read")
     chosen = parser.parse_args(arguments)
     try:
         users = (
             EndpointUser(chosen.user, _secret(_PASSWORD), read_only=False),
             EndpointUser("analyst", _secret(_ANALYST_PASSWORD), read_only=True),
         )
-        serve(EndpointSettings(chosen.data_dir, chosen.port, users, default_database=chosen.database))
+        serve(
+            EndpointSettings(
+                chosen.data_dir,
+                chosen.port,
+                users,
+                default_database=chosen.database,
+                analyst_database=chosen.analyst_database,
+            )
+        )
     except TrueupError as error:
         sys.stderr.write(f"{error}\n")
         return 1

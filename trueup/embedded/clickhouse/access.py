@@ -17,7 +17,7 @@ from trueup.embedded.clickhouse.errors import (
     EngineError,
 )
 from trueup.embedded.clickhouse.settings import EndpointLimits, EndpointUser
-from trueup.embedded.clickhouse.sql import lex, refuse_calls, refuse_mention
+from trueup.embedded.clickhouse.sql import lex, refuse_calls, refuse_mention, refuse_shown, refuse_tables
 
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 # What an analyst may set for one query: how values are read and printed, and how FINAL and joins behave.
@@ -29,8 +29,21 @@ _ANALYST_MAY_SET = re.compile(
 # The one scalar function that reads any file of the machine; no right of the engine covers it.
 _READS_FILES: Final = frozenset({"file"})
 _ANALYST_TABLE_FUNCTIONS: Final = frozenset(
-    {"format", "generate_series", "generateseries", "merge", "null", "numbers", "numbers_mt", "primes"}
+    {"format", "generate_series", "generateseries", "null", "numbers", "numbers_mt", "primes"}
     | {"sqlstandardvalues", "values", "view", "zeros", "zeros_mt"}
+)
+# What clients ask of to list databases, tables and functions. The others tell of other people's queries and of the machine,
+# and the engine asks for no right to read them.
+_SYSTEM: Final = "system"
+_SYSTEM_TABLES: Final = frozenset(
+    {"aggregate_function_combinators", "build_options", "clusters", "collations", "columns", "data_skipping_indices"}
+    | {"data_type_families", "databases", "dictionaries", "formats", "functions", "keywords", "macros", "numbers"}
+    | {"numbers_mt", "one", "parts", "settings", "table_engines", "table_functions", "tables", "time_zones", "zeros"}
+    | {"zeros_mt"}
+)
+_SHOWN: Final = frozenset(
+    {"CREATE", "COLUMNS", "DATABASES", "DICTIONARIES", "EXTENDED", "FIELDS", "FULL", "FUNCTIONS", "INDEX", "INDEXES"}
+    | {"INDICES", "KEYS", "SETTINGS", "TABLES", "TEMPORARY"}
 )
 
 
@@ -111,11 +124,14 @@ def settings_for(user: EndpointUser, asked: Mapping[str, str], limits: EndpointL
     return chosen
 
 
-def refuse_for_analyst(normal_text: bytes, *, reads_only: bool, table_functions: frozenset[str]) -> None:
+def refuse_for_analyst(
+    normal_text: bytes, database: str | None, *, reads_only: bool, table_functions: frozenset[str]
+) -> None:
     """Refuses what a read-only user may not run, judged by the engine's own normal form of the query.
 
     Args:
         normal_text: the query as the engine's formatter prints it: no comments, one way of quoting.
+        database: the database in which names without one are looked up, None for the default.
         reads_only: whether the engine's classifier calls it one read-only statement.
         table_functions: all table functions of the engine, in lower case.
 
@@ -126,3 +142,7 @@ def refuse_for_analyst(normal_text: bytes, *, reads_only: bool, table_functions:
         raise EngineError(ACCESS_DENIED, "Not enough privileges: a read-only user may only read.")
     refuse_calls(lex(normal_text), table_functions - _ANALYST_TABLE_FUNCTIONS)
     refuse_mention(lex(normal_text), _READS_FILES)
+    if database is not None and database.lower() == _SYSTEM:
+        raise EngineError(ACCESS_DENIED, "Not enough privileges: name the tables of system with their database.")
+    refuse_tables(lex(normal_text), _SYSTEM, _SYSTEM_TABLES)
+    refuse_shown(lex(normal_text), _SHOWN)

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 import structlog
 
 from trueup.embedded.clickhouse.errors import SYNTAX_ERROR, EngineError, from_engine
-from trueup.embedded.clickhouse.settings import EndpointLimits, EndpointSettings
+from trueup.embedded.clickhouse.settings import EndpointSettings
 from trueup.model.errors import ConfigurationError, UnavailableError
 
 log = structlog.get_logger()
@@ -26,6 +26,10 @@ _TABLE_ENGINES: Final = (
     *("Memory", "Null", "Log", "TinyLog", "StripeLog", "Set", "Join", "Merge", "View", "MaterializedView"),
     *("Dictionary", "Buffer", "GenerateRandom"),
 )
+_OWNER: Final = "owner"
+_ANALYST: Final = "analyst"
+"""Roles of the engine's one user; a connection for an analyst keeps only the second."""
+
 _RIGHTS: Final = (
     "GRANT SHOW, SELECT, INSERT, ALTER, CREATE, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, KILL QUERY, SYSTEM, dictGet,"
     " CHECK ON *.*"
@@ -42,16 +46,18 @@ _SESSION_DEFAULTS: Final = {
 class Engine:
     """One open chDB directory. Connections of several threads run in parallel; one connection serves one thread."""
 
-    def __init__(self, module: Any, address: str, default_database: str) -> None:
+    def __init__(self, module: Any, address: str, default_database: str, analyst_database: str) -> None:
         self._module = module
         self._address = address
         self._default_database = default_database
+        self._analyst_database = analyst_database
         self._anchor = module.connect(address)
         self._anchor_lock = threading.Lock()
         self.version = self._ask("SELECT version()")
         names = self._ask("SELECT groupConcat(',')(lower(name)) FROM system.table_functions")
         self.table_functions = frozenset(names.split(","))
-        self._ask(f"CREATE DATABASE IF NOT EXISTS {quote_name(default_database)}")
+        for database in (default_database, analyst_database):
+            self._ask(f"CREATE DATABASE IF NOT EXISTS {quote_name(database)}")
 
     @classmethod
     def open(cls, settings: EndpointSettings) -> Engine:
@@ -69,12 +75,12 @@ class Engine:
                 remedy="Use a path without ? & % # and quotes",
             )
         store = data_dir / "chdb"
-        config = _write_config(data_dir / "config", settings.limits)
+        config = _write_config(data_dir / "config", settings)
         _prepare_default_database(store)
         # Not a plain import: loading chdb starts an engine, which takes 0.7 s and reads the time zone.
         module = importlib.import_module("chdb._chdb")
         try:
-            return cls(module, f"{store}?config-file={config}", settings.default_database)
+            return cls(module, f"{store}?config-file={config}", settings.default_database, settings.analyst_database)
         except RuntimeError as error:
             raise UnavailableError(
                 f"chDB does not open its directory: {error}",
@@ -82,16 +88,23 @@ class Engine:
                 remedy="Stop the other process that uses this directory, or choose another one",
             ) from error
 
-    def connect(self, database: str | None, settings: Mapping[str, str], *, read_only: bool) -> Any:
+    def connect(
+        self, database: str | None, settings: Mapping[str, str], *, read_only: bool, for_analyst: bool = False
+    ) -> Any:
         """A new connection with these settings; read-only ones cannot be changed any more, not by a SETTINGS clause.
+
+        One for an analyst reads the views of the analyst's database and, of all other databases, `system` alone.
 
         Raises:
             EngineError: UNKNOWN_DATABASE, UNKNOWN_SETTING, or a value that does not fit.
         """
         connection = self._module.connect(self._address)
         try:
-            connection.query(f"USE {quote_name(database or self._default_database)}", "Null")
+            start = self._analyst_database if for_analyst else self._default_database
+            connection.query(f"USE {quote_name(database or start)}", "Null")
             connection.query(_set_statement({**_SESSION_DEFAULTS, **settings}), "Null")
+            if for_analyst:
+                connection.query(f"SET ROLE {_ANALYST}", "Null")
             if read_only:
                 connection.query("SET readonly = 1", "Null")
         except RuntimeError as error:
@@ -198,8 +211,9 @@ def _prepare_default_database(store: Path) -> None:
         link.unlink()
 
 
-def _write_config(directory: Path, limits: EndpointLimits) -> Path:
+def _write_config(directory: Path, endpoint: EndpointSettings) -> Path:
     """Writes the engine's configuration and its one user, who has no right to any source outside the store."""
+    limits = endpoint.limits
     directory.mkdir(parents=True, exist_ok=True)
     server = {
         "default_database": "_overlay",
@@ -215,15 +229,23 @@ def _write_config(directory: Path, limits: EndpointLimits) -> Path:
         "user_scripts_path": str(directory / "no-scripts"),
     }
     settings = "\n".join(f"  <{name}>{escape(str(value))}</{name}>" for name, value in server.items())
-    rights: Iterable[str] = (_RIGHTS, *(f"GRANT TABLE ENGINE ON {engine}" for engine in _TABLE_ENGINES))
-    grants = "\n".join(f"    <query>{escape(right)}</query>" for right in rights)
+    roles = {
+        _OWNER: (_RIGHTS, *(f"GRANT TABLE ENGINE ON {engine}" for engine in _TABLE_ENGINES)),
+        _ANALYST: (f"GRANT SELECT ON {quote_name(endpoint.analyst_database)}.v_*",),
+    }
     users = (
-        "<clickhouse>\n <profiles><default></default></profiles>\n <quotas><default></default></quotas>\n"
+        "<clickhouse>\n <profiles><default></default></profiles>\n <quotas><default></default></quotas>\n <roles>\n"
+        + "".join(f"  <{role}>{_grants(rights)}</{role}>\n" for role, rights in roles.items())
+        + " </roles>\n"
         " <users><default>\n  <no_password/><networks><ip>::/0</ip></networks>\n"
-        f"  <profile>default</profile><quota>default</quota>\n  <grants>\n{grants}\n  </grants>\n"
+        f"  <profile>default</profile><quota>default</quota>{_grants([f'GRANT {role}' for role in roles])}\n"
         " </default></users>\n</clickhouse>\n"
     )
     (directory / "users.xml").write_text(users)
     config = directory / "config.xml"
     config.write_text(f"<clickhouse>\n{settings}\n</clickhouse>\n")
     return config
+
+
+def _grants(rights: Iterable[str]) -> str:
+    return "<grants>" + "".join(f"\n    <query>{escape(right)}</query>" for right in rights) + "\n  </grants>"

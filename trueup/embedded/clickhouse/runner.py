@@ -84,7 +84,9 @@ class Runner:
             raise EngineError(ACCESS_DENIED, f"{job.user.name}: Not enough privileges: a read-only user may only read.")
         normal_text = self._engine.normal_text(job.text)
         reads_only = self._engine.reads_only(job.text)
-        refuse_for_analyst(normal_text, reads_only=reads_only, table_functions=self._engine.table_functions)
+        refuse_for_analyst(
+            normal_text, job.asked.database, reads_only=reads_only, table_functions=self._engine.table_functions
+        )
 
     def _lease(self, job: Job, own: dict[str, str]) -> Lease:
         asked = job.asked
@@ -94,7 +96,9 @@ class Runner:
             if session is not None:
                 return self._session_lease(session, job, own)
         read_only = job.user.read_only or asked.read_only
-        connection = self._engine.connect(asked.database, {**own, **job.settings}, read_only=read_only)
+        connection = self._engine.connect(
+            asked.database, {**own, **job.settings}, read_only=read_only, for_analyst=job.user.read_only
+        )
         return Lease(connection, lambda _broken: connection.close())
 
     def _session_lease(self, session: Session, job: Job, own: dict[str, str]) -> Lease:

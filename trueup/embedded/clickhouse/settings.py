@@ -59,11 +59,15 @@ class EndpointLimits:
 
 @dataclass(frozen=True, slots=True)
 class EndpointSettings:
-    """Where the endpoint keeps its data, where it listens, and for whom."""
+    """Where the endpoint keeps its data, where it listens, and for whom.
+
+    `analyst_database` holds the views that read-only users may read; they read nothing else, and it is their default.
+    """
 
     data_dir: Path
     port: int
     users: tuple[EndpointUser, ...]
     host: str = "127.0.0.1"
     default_database: str = "default"
+    analyst_database: str = "trueup"
     limits: EndpointLimits = EndpointLimits()

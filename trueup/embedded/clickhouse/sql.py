@@ -154,10 +154,42 @@ def refuse_mention(lexemes: Iterable[Token], names: frozenset[str]) -> None:
         before = token.text
 
 
+def refuse_tables(lexemes: Iterable[Token], database: str, allowed: frozenset[str]) -> None:
+    """Refuses tables of a database but the allowed ones, and names that are bound as parameters: they could be any.
+
+    Raises:
+        EngineError: ACCESS_DENIED.
+    """
+    before = earlier = ""
+    for token in lexemes:
+        name = _plain_name(token)
+        if before == "." and earlier == database and name not in allowed:
+            raise EngineError(ACCESS_DENIED, f"Not enough privileges. {database}.{name} may not be read here.")
+        if before == ":" and token.keyword == "IDENTIFIER":
+            raise EngineError(ACCESS_DENIED, "Not enough privileges. A parameter may not be a name here.")
+        earlier, before = before, name
+
+
+def refuse_shown(lexemes: Iterable[Token], allowed: frozenset[str]) -> None:
+    """Refuses a SHOW statement of anything but what is allowed.
+
+    Raises:
+        EngineError: ACCESS_DENIED.
+    """
+    first, second = next(iter(words := iter(lexemes)), None), next(words, None)
+    if first is not None and first.keyword == "SHOW" and (second is None or second.keyword not in allowed):
+        raise EngineError(ACCESS_DENIED, "Not enough privileges. This may not be shown here.")
+
+
+def _plain_name(token: Token) -> str:
+    """A name in lower case without its quotes, any other lexeme as it is."""
+    return token.text.strip('"`\u201c\u201d').lower()
+
+
 def _refuse_name(token: Token, names: frozenset[str]) -> None:
     if token.kind not in ("word", "quoted"):
         return
-    name = token.text.strip('"`\u201c\u201d').lower()
+    name = _plain_name(token)
     # An escape inside a quoted name could spell any of them.
     if name in names or (token.kind == "quoted" and "\\" in name):
         raise EngineError(ACCESS_DENIED, f"Not enough privileges. Function {name} is not allowed here.")

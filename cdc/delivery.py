@@ -93,6 +93,9 @@ class DeliveryProducer:
         self.while_waiting: Callable[[], None] | None = None
         """Called again and again while `send` waits for room in the queue."""
 
+        self.throttled_seconds = 0.0
+        """How long `send` has waited for room so far."""
+
         self._send_wait_seconds_max = send_wait_seconds_max
         self._failure: UnavailableError | None = None
         self._send_lock = threading.Lock()  # the current batch, between a sender and who sets a mark
@@ -229,7 +232,9 @@ class DeliveryProducer:
             )
         if self.while_waiting is not None:
             self.while_waiting()
+        began = time.monotonic()
         self.poll(POLL_SECONDS)
+        self.throttled_seconds += time.monotonic() - began
 
     def _refusal(self, topic: str, error: KafkaException) -> InvalidRecord | UnavailableError:
         reason: KafkaError = error.args[0]

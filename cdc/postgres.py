@@ -15,7 +15,7 @@ from typing import Final
 import psycopg
 import structlog
 
-from cdc.counters import ReaderCounters
+from cdc.counters import Phase, ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.postgres_clock import ServerClock
 from cdc.postgres_slot import find_slot, remove_slot
@@ -58,6 +58,8 @@ def run(
     """
     counters = counters if counters is not None else ReaderCounters()
     tables = (*settlement_tables(settings.source.schema_name), *more_tables)
+    for table in tables:
+        counters.table(table.label)
     delay_seconds = RETRY_SECONDS_FIRST
     while not stop.is_set():
         before = (counters.changes, counters.heartbeats)
@@ -66,9 +68,15 @@ def run(
         except (UnavailableError, psycopg.OperationalError) as error:
             if (counters.changes, counters.heartbeats) != before:
                 delay_seconds = RETRY_SECONDS_FIRST
-            _log.warning("reader_interrupted", reason=str(error).strip(), retry_in_seconds=delay_seconds)
+            reason = str(error).strip()
+            counters.interrupted("kafka" if _is_of_broker(error, settings) else "source", reason)
+            _log.warning("reader_interrupted", reason=reason, retry_in_seconds=delay_seconds)
             stop.wait(delay_seconds)
             delay_seconds = min(RETRY_SECONDS_MAX, 2 * delay_seconds)
+
+
+def _is_of_broker(error: Exception, settings: Settings) -> bool:
+    return isinstance(error, UnavailableError) and error.where == settings.kafka.bootstrap
 
 
 def _now_us() -> int:
@@ -79,6 +87,7 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
     """One session: ends when asked to stop, or with the error that ended it."""
     source, bootstrap = settings.source, settings.kafka.bootstrap
     counters.sessions += 1
+    counters.turn()
     with ExitStack() as session:
         connection = session.enter_context(connect(source))
         prepare(connection, source, tables)
@@ -95,6 +104,7 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
             _log.warning("slot_unusable", slot=source.slot, lost=slot.lost, snapshot_marked=mark is not None)
             remove_slot(connection, source)
             slot = None
+        counters.phase, counters.failing = Phase.SNAPSHOT, None
         if slot is None or mark is None:
             complete = take_snapshot(connection, replication, publishing, _now_us, stop)
         else:
@@ -103,6 +113,7 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
             return
         connection.close()
         replication.start(source.slot, source.publication)
+        counters.began_streaming()
         _log.info("streaming", slot=source.slot, source=address_of(source))
         clock = ServerClock(source, source.heartbeat_interval_seconds)
         clock.start()

@@ -119,7 +119,12 @@ def take_snapshot(
     source = publishing.source
     version = _number(connection, _LOG_POSITION) - 1
     _log.info("snapshot_started", slot=source.slot)
-    slot = replication.create_slot(source.slot, stop.is_set)
+
+    def stopping() -> bool:
+        publishing.counters.turn()
+        return stop.is_set()
+
+    slot = replication.create_slot(source.slot, stopping)
     if slot is None:
         return False
     with connection.transaction():
@@ -161,6 +166,7 @@ def copy_missing(
         under_way = _number(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8")
         _log.info("snapshot_started", tables=labels(missing))
         while _number(connection, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8") < under_way:
+            publishing.counters.turn()
             if stop.wait(TRANSACTION_PAUSE_SECONDS):
                 return False
         with connection.transaction():
@@ -201,6 +207,7 @@ def _copy(
     name = "first"
     for count, row in enumerate(_rows(connection, publishing, tables)):
         if count % ROWS_BETWEEN_CHECKS == 0:
+            publishing.counters.turn()
             if stop.is_set():
                 return False
             processing = processing_stamp(now_us())
@@ -208,7 +215,7 @@ def _copy(
             _publish(held, version, stamps[name], processing)
             name = "true"
         held = row
-        publishing.counters.snapshot_rows += 1
+        row.publisher.count.snapshot_rows += 1
     if held is not None:
         _publish(held, version, stamps["last"], processing)
     return not stop.is_set()

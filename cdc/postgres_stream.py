@@ -65,6 +65,7 @@ class ChangeStream:
         self._publishing = publishing
         self._producer = publishing.producer
         self._counters = publishing.counters
+        self._throttled_before_seconds = self._counters.throttled_seconds
         self._clock = clock
         self._now_us = now_us
         self._source_time = SourceTime()
@@ -107,6 +108,8 @@ class ChangeStream:
 
     def keep_alive(self) -> None:
         """Show the server that this side lives, while the broker is slow."""
+        self._counters.turn()
+        self._count_throttling()
         if time.monotonic() - self._status_at >= STATUS_SECONDS:
             self._send_status()
 
@@ -143,7 +146,7 @@ class ChangeStream:
         if publisher is None:
             return
         lsn = int.from_bytes(message[1:9])
-        self._counters.changes += 1
+        publisher.count.changes += 1
         try:
             envelopes = publisher.envelopes
             if isinstance(event, Insert):
@@ -185,9 +188,12 @@ class ChangeStream:
         now = time.monotonic()
         for probe in self._clock.take():
             self._source_time.probed(probe)
+            self._counters.source_answered_at = now
+            self._counters.server_lsn = probe.lsn
         self._source_time.received(self._received_lsn)
         self._mark(now)
         self._tell_delivered()
+        self._count(now)
         if idle and self._source_time.waiting and now - self._asked_at >= ASK_SECONDS:
             self._asked_at = now
             self._send_status(reply=True)
@@ -195,6 +201,17 @@ class ChangeStream:
             CONFIRM_SECONDS if self._confirmed_lsn > self._confirmed_sent_lsn else STATUS_SECONDS
         ):
             self._send_status()
+
+    def _count(self, now: float) -> None:
+        counters = self._counters
+        counters.turned_at = now
+        counters.in_flight = self._producer.in_flight
+        self._count_throttling()
+        if not self._outstanding:
+            counters.delivered_at = now
+
+    def _count_throttling(self) -> None:
+        self._counters.throttled_seconds = self._throttled_before_seconds + self._producer.throttled_seconds
 
     def _mark(self, now: float) -> None:
         if now - self._marked_at < MARK_SECONDS or len(self._outstanding) >= MARKS_OUTSTANDING_MAX:
@@ -215,6 +232,7 @@ class ChangeStream:
         time_us = 0
         while self._outstanding and self._outstanding[0].mark <= delivered:
             done = self._outstanding.popleft()
+            self._counters.delivered_at = time.monotonic()
             self._confirmed_lsn = self._counters.confirmed_lsn = done.lsn
             time_us = done.time_us or time_us
         if time_us:

@@ -27,7 +27,8 @@ class TablePublisher:
         envelopes: makes its messages; an InvalidRecord instead says why that is not possible.
         topic: of the table.
         producer: takes the messages.
-        counters: counts them.
+        counters: counts what is quarantined.
+        label: `schema.table`, to count by.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class TablePublisher:
         topic: str,
         producer: DeliveryProducer,
         counters: ReaderCounters,
+        label: str,
     ) -> None:
+        self.count = counters.table(label)
         self._envelopes = envelopes
         self._topic = topic
         self._send = producer.send
@@ -59,7 +62,7 @@ class TablePublisher:
         headers = {"topic": self._topic, "lsn": str(lsn), "code": error.code, "reason": error.what, "stage": "cdc"}
         encoded = [(name, text.encode()) for name, text in headers.items()]
         self._send(QUARANTINE_TOPIC, self._topic.encode(), raw[:QUARANTINED_BYTES_MAX], None, encoded)
-        self._counters.quarantined += 1
+        self._counters.quarantined_by_code[error.code] += 1
         _log.warning("change_quarantined", topic=self._topic, lsn=lsn, reason=error.what)
 
 
@@ -105,4 +108,4 @@ class Publishing:
             )
         except InvalidRecord as error:
             envelopes = error
-        return TablePublisher(envelopes, table.topic(self.source.name), self.producer, self.counters)
+        return TablePublisher(envelopes, table.topic(self.source.name), self.producer, self.counters, table.label)

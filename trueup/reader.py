@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from types import FrameType
 
 import structlog
 
+from cdc.counters import ReaderCounters
+from cdc.metrics import ReaderMetrics, reader_alive, reader_parts
 from cdc.postgres import run
 from trueup.log_setup import set_up_logging
 from trueup.model.errors import TrueupError
+from trueup.process_endpoint import ProcessState, serve_process
 from trueup.settings import Settings
 from trueup.user_specs import read_user_specs
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0 after a clean stop, 1 when the source, the topics or a spec cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m trueup.reader", description=__doc__)
+    parser.add_argument("--metrics-port", type=int, help="serve metrics, /healthz and /readyz on 127.0.0.1:PORT")
+    asked = parser.parse_args(arguments)
     set_up_logging(service=True)
     stop = threading.Event()
 
@@ -27,9 +35,14 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
+    counters = ReaderCounters()
+    if asked.metrics_port is not None:
+        registry = ReaderMetrics(counters).registry
+        state = ProcessState(registry, lambda: reader_alive(counters), lambda: reader_parts(counters))
+        serve_process(asked.metrics_port, state)
     try:
         settings = Settings()
-        run(settings, stop, more_tables=read_user_specs(settings).more_tables)
+        run(settings, stop, counters, more_tables=read_user_specs(settings).more_tables)
     except TrueupError as error:
         structlog.get_logger().error("reader_ended", what=error.what, where=error.where, remedy=error.remedy)
         return 1

@@ -16,6 +16,7 @@ from clickhouse.schema import (
     ORDER_WIDE,
     QUARANTINE,
     QUARANTINE_REPLAY,
+    STATEMENT_PARTIAL,
     STATEMENT_WIDE,
     WATERMARK,
 )
@@ -60,11 +61,18 @@ class View(NamedTuple):
 
 
 _POSITION: Final = frozenset({"partition", "kafka_partition", "kafka_offset"})
+_PROVENANCE: Final = frozenset({"version", "kafka_partition", "kafka_offset"})
 
 VIEWS: Final[tuple[View | QueryView, ...]] = (
-    View("v_orders", ORDER_WIDE, "orders with all their legs joined, and the verdict on them"),
+    View("v_orders", ORDER_WIDE, "orders with all their legs joined, and the verdict on them", shown=_POSITION),
     View("v_groups", GROUP_WIDE, "match keys of users' own specs: what their legs hold, and the verdict on them"),
     View("v_statements", STATEMENT_WIDE, "statements: upstream's total beside ours, their payouts, and the verdict"),
+    View(
+        "v_statement_partials",
+        STATEMENT_PARTIAL,
+        "what the orders of each Kafka partition add to a statement",
+        shown=_POSITION,
+    ),
     View("v_releases", RELEASE_WIDE, "releases: upstream's count and amount beside ours, and the verdict"),
     View("v_discrepancies", DISCREPANCY, "everything on which the books disagree or once disagreed"),
     View(
@@ -82,7 +90,7 @@ VIEWS: Final[tuple[View | QueryView, ...]] = (
     View("v_audit_log", AUDIT_LOG, "every verdict and command, and what came of it", shown=_POSITION),
     *CASE_VIEWS,
     *(
-        View(f"v_{name}", MIRRORS[table], f"live rows of the source table {table}")
+        View(f"v_{name}", MIRRORS[table], f"live rows of the source table {table}", shown=_PROVENANCE)
         for name, table in (
             ("source_orders", "orders"),
             ("billing_items", "billing_item"),

@@ -3,6 +3,7 @@
 CREATE VIEW IF NOT EXISTS {database}.v_orders
 (
     `order_id` String COMMENT 'order, the join key of all legs',
+    `partition` UInt16 COMMENT 'Kafka partition that owns the entity',
     `shop_id` String COMMENT 'seller; empty while the order is unknown',
     `currency` LowCardinality(String) COMMENT 'ISO-4217 code of the amounts; empty while unknown',
     `status` LowCardinality(String) COMMENT 'status of the order; empty while the order is unknown',
@@ -26,6 +27,7 @@ CREATE VIEW IF NOT EXISTS {database}.v_orders
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
     `order_id`,
+    `partition`,
     `shop_id`,
     `currency`,
     `status`,
@@ -105,6 +107,27 @@ AS SELECT
 FROM {database}.statement_wide FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'statements: upstream\'s total beside ours, their payouts, and the verdict';
+
+CREATE VIEW IF NOT EXISTS {database}.v_statement_partials
+(
+    `statement_id` String COMMENT 'statement',
+    `partition` UInt16 COMMENT 'Kafka partition of the orders',
+    `currency` Array(String) COMMENT 'ISO-4217 codes, one entry per (currency, status)',
+    `status` Array(String) COMMENT 'status of the billing items',
+    `count` Array(Int64) COMMENT 'live billing items',
+    `amount` Array(Decimal(38, 4)) COMMENT 'sum of these items'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS SELECT
+    `statement_id`,
+    `partition`,
+    `currency`,
+    `status`,
+    `count`,
+    `amount`
+FROM {database}.statement_partial FINAL
+SETTINGS do_not_merge_across_partitions_select_final = 1
+COMMENT 'what the orders of each Kafka partition add to a statement';
 
 CREATE VIEW IF NOT EXISTS {database}.v_discrepancies
 (
@@ -333,7 +356,10 @@ CREATE VIEW IF NOT EXISTS {database}.v_source_orders
     `completed_at` Nullable(DateTime64(6, 'UTC')) COMMENT 'business time of completion',
     `updated_at` DateTime64(6, 'UTC') COMMENT 'business time of the last change',
     `source` LowCardinality(String) COMMENT 'source database that the row came from',
-    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change'
+    `version` UInt64 COMMENT 'position of the change in its source; the highest one wins',
+    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change',
+    `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
+    `kafka_offset` UInt64 COMMENT 'Kafka offset that the change was read from'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
@@ -348,7 +374,10 @@ AS SELECT
     `completed_at`,
     `updated_at`,
     `source`,
-    `committed_at`
+    `version`,
+    `committed_at`,
+    `kafka_partition`,
+    `kafka_offset`
 FROM {database}.orders FINAL
 WHERE is_deleted = 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
@@ -368,7 +397,10 @@ CREATE VIEW IF NOT EXISTS {database}.v_billing_items
     `created_at` DateTime64(6, 'UTC') COMMENT 'business time of billing',
     `updated_at` DateTime64(6, 'UTC') COMMENT 'business time of the last change',
     `source` LowCardinality(String) COMMENT 'source database that the row came from',
-    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change'
+    `version` UInt64 COMMENT 'position of the change in its source; the highest one wins',
+    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change',
+    `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
+    `kafka_offset` UInt64 COMMENT 'Kafka offset that the change was read from'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
@@ -384,7 +416,10 @@ AS SELECT
     `created_at`,
     `updated_at`,
     `source`,
-    `committed_at`
+    `version`,
+    `committed_at`,
+    `kafka_partition`,
+    `kafka_offset`
 FROM {database}.billing_item FINAL
 WHERE is_deleted = 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
@@ -399,7 +434,10 @@ CREATE VIEW IF NOT EXISTS {database}.v_payout_items
     `amount` Decimal(38, 4) COMMENT 'paid to the seller',
     `currency` LowCardinality(String) COMMENT 'ISO-4217 code of the amount',
     `source` LowCardinality(String) COMMENT 'source database that the row came from',
-    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change'
+    `version` UInt64 COMMENT 'position of the change in its source; the highest one wins',
+    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change',
+    `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
+    `kafka_offset` UInt64 COMMENT 'Kafka offset that the change was read from'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
@@ -410,7 +448,10 @@ AS SELECT
     `amount`,
     `currency`,
     `source`,
-    `committed_at`
+    `version`,
+    `committed_at`,
+    `kafka_partition`,
+    `kafka_offset`
 FROM {database}.payout_item FINAL
 WHERE is_deleted = 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
@@ -430,7 +471,10 @@ CREATE VIEW IF NOT EXISTS {database}.v_source_statements
     `closed_at` Nullable(DateTime64(6, 'UTC')) COMMENT 'business time of closing',
     `updated_at` DateTime64(6, 'UTC') COMMENT 'business time of the last change',
     `source` LowCardinality(String) COMMENT 'source database that the row came from',
-    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change'
+    `version` UInt64 COMMENT 'position of the change in its source; the highest one wins',
+    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change',
+    `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
+    `kafka_offset` UInt64 COMMENT 'Kafka offset that the change was read from'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
@@ -446,7 +490,10 @@ AS SELECT
     `closed_at`,
     `updated_at`,
     `source`,
-    `committed_at`
+    `version`,
+    `committed_at`,
+    `kafka_partition`,
+    `kafka_offset`
 FROM {database}.statement FINAL
 WHERE is_deleted = 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
@@ -464,7 +511,10 @@ CREATE VIEW IF NOT EXISTS {database}.v_payouts
     `channel_ref` Nullable(String) COMMENT 'reference given by the channel',
     `updated_at` DateTime64(6, 'UTC') COMMENT 'business time of the last change',
     `source` LowCardinality(String) COMMENT 'source database that the row came from',
-    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change'
+    `version` UInt64 COMMENT 'position of the change in its source; the highest one wins',
+    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change',
+    `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
+    `kafka_offset` UInt64 COMMENT 'Kafka offset that the change was read from'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
@@ -478,7 +528,10 @@ AS SELECT
     `channel_ref`,
     `updated_at`,
     `source`,
-    `committed_at`
+    `version`,
+    `committed_at`,
+    `kafka_partition`,
+    `kafka_offset`
 FROM {database}.payout FINAL
 WHERE is_deleted = 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
@@ -491,7 +544,10 @@ CREATE VIEW IF NOT EXISTS {database}.v_accounts
     `rule_id` String COMMENT 'payout rule of the seller',
     `currency` LowCardinality(String) COMMENT 'ISO-4217 code of the account',
     `source` LowCardinality(String) COMMENT 'source database that the row came from',
-    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change'
+    `version` UInt64 COMMENT 'position of the change in its source; the highest one wins',
+    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change',
+    `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
+    `kafka_offset` UInt64 COMMENT 'Kafka offset that the change was read from'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
@@ -500,7 +556,10 @@ AS SELECT
     `rule_id`,
     `currency`,
     `source`,
-    `committed_at`
+    `version`,
+    `committed_at`,
+    `kafka_partition`,
+    `kafka_offset`
 FROM {database}.account FINAL
 WHERE is_deleted = 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
@@ -515,7 +574,10 @@ CREATE VIEW IF NOT EXISTS {database}.v_rules
     `payment_currency` LowCardinality(String) COMMENT 'ISO-4217 code of payments',
     `is_hold` Bool COMMENT 'payments are on hold',
     `source` LowCardinality(String) COMMENT 'source database that the row came from',
-    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change'
+    `version` UInt64 COMMENT 'position of the change in its source; the highest one wins',
+    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change',
+    `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
+    `kafka_offset` UInt64 COMMENT 'Kafka offset that the change was read from'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
@@ -526,7 +588,10 @@ AS SELECT
     `payment_currency`,
     `is_hold`,
     `source`,
-    `committed_at`
+    `version`,
+    `committed_at`,
+    `kafka_partition`,
+    `kafka_offset`
 FROM {database}.rule FINAL
 WHERE is_deleted = 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
@@ -540,7 +605,10 @@ CREATE VIEW IF NOT EXISTS {database}.v_fundings
     `amount` Decimal(38, 4) COMMENT 'money put into the channel',
     `status` LowCardinality(String) COMMENT 'created, funded, cancelled',
     `source` LowCardinality(String) COMMENT 'source database that the row came from',
-    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change'
+    `version` UInt64 COMMENT 'position of the change in its source; the highest one wins',
+    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change',
+    `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
+    `kafka_offset` UInt64 COMMENT 'Kafka offset that the change was read from'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
@@ -550,7 +618,10 @@ AS SELECT
     `amount`,
     `status`,
     `source`,
-    `committed_at`
+    `version`,
+    `committed_at`,
+    `kafka_partition`,
+    `kafka_offset`
 FROM {database}.funding FINAL
 WHERE is_deleted = 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
@@ -565,7 +636,10 @@ CREATE VIEW IF NOT EXISTS {database}.v_release_summaries
     `amount` Decimal(38, 4) COMMENT 'sum of the payouts released',
     `status` LowCardinality(String) COMMENT 'created, funded, released',
     `source` LowCardinality(String) COMMENT 'source database that the row came from',
-    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change'
+    `version` UInt64 COMMENT 'position of the change in its source; the highest one wins',
+    `committed_at` DateTime64(6, 'UTC') COMMENT 'when the source committed the change',
+    `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
+    `kafka_offset` UInt64 COMMENT 'Kafka offset that the change was read from'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS SELECT
@@ -576,7 +650,10 @@ AS SELECT
     `amount`,
     `status`,
     `source`,
-    `committed_at`
+    `version`,
+    `committed_at`,
+    `kafka_partition`,
+    `kafka_offset`
 FROM {database}.release_summary FINAL
 WHERE is_deleted = 0
 SETTINGS do_not_merge_across_partitions_select_final = 1

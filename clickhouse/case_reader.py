@@ -33,9 +33,9 @@ UNSETTLED: Final = ("open", "regressed", "acknowledged", "assigned", "snoozed", 
 _DIFFERENCE: Final = "toDecimal256(coalesce(actual, 0), 4) - toDecimal256(coalesce(expected, 0), 4)"
 """A missing side counts as nothing; 256 bits, because the difference of two amounts may need one digit more."""
 
-_STAKE: Final = f"if(isNull(expected) AND isNull(actual), NULL, abs({_DIFFERENCE}))"
+STAKE: Final = f"if(isNull(expected) AND isNull(actual), NULL, abs({_DIFFERENCE}))"
 _SORTS: Final[dict[str, tuple[str, str, str]]] = {
-    "amount": (f"coalesce({_STAKE}, toDecimal256(-1, 4))", "Decimal(76, 4)", "DESC"),
+    "amount": (f"coalesce({STAKE}, toDecimal256(-1, 4))", "Decimal(76, 4)", "DESC"),
     "age": ("toUnixTimestamp64Micro(assumeNotNull(raised_at))", "Int64", "ASC"),
     "opened": ("toUnixTimestamp64Micro(assumeNotNull(raised_at))", "Int64", "DESC"),
 }
@@ -102,7 +102,7 @@ class CaseReader:
         `after` is the cursor `next` of a page, `before` the cursor `previous` of one; only one of them may be given, and the
         page must have been sorted in the same way: ConfigurationError otherwise.
         """
-        rows = self._run(self.page_query(chosen, rows_max + 1, sort=sort, after=after, before=before))
+        rows = self.rows(self.page_query(chosen, rows_max + 1, sort=sort, after=after, before=before))
         has_more = len(rows) > rows_max
         del rows[rows_max:]
         if before:
@@ -139,6 +139,24 @@ class CaseReader:
             f"WHERE {' AND '.join(parts) or '1'} ORDER BY {value} {direction}, discrepancy_id {id_direction} "
             "LIMIT {rows:UInt32}",
             {**bound, "rows": rows_max},
+        )
+
+    def standings_query(self, chosen: CaseFilter) -> Query:
+        """standing, cases: how many there are in each, whatever standings the filter names."""
+        parts, bound = _conditions(chosen._replace(standings=()), self._database)
+        return Query(
+            f"SELECT standing, count() AS cases FROM {self._database}.v_cases WHERE {' AND '.join(parts) or '1'} "
+            "GROUP BY standing ORDER BY standing",
+            bound,
+        )
+
+    def sums_query(self, chosen: CaseFilter) -> Query:
+        """currency, cases, amount: how many the filter means, and what is in question in them altogether."""
+        parts, bound = _conditions(chosen, self._database)
+        return Query(
+            f"SELECT currency, count() AS cases, sum({STAKE}) AS amount FROM {self._database}.v_cases "
+            f"WHERE {' AND '.join(parts) or '1'} GROUP BY currency ORDER BY cases DESC, currency",
+            bound,
         )
 
     def beginning_with(self, prefixes: Sequence[str]) -> list[Record]:
@@ -192,9 +210,9 @@ class CaseReader:
         )
 
     def _query(self, text: str, parameters: dict[str, Any]) -> list[Record]:
-        return self._run(Query(text, parameters))
+        return self.rows(Query(text, parameters))
 
-    def _run(self, query: Query) -> list[Record]:
+    def rows(self, query: Query) -> list[Record]:
         with translated_errors(f"query of {self._database}"):
             return list(self._client.query(query.text, parameters=dict(query.parameters)).named_results())
 
@@ -211,7 +229,7 @@ def _conditions(chosen: CaseFilter, database: str) -> tuple[list[str], dict[str,
         "assignee": ("assignee = {assignee:String}", chosen.assignee),
         "order_id": ("order_id = {order_id:String}", chosen.order_id),
         "statement_id": ("statement_id = {statement_id:String}", chosen.statement_id),
-        "amount_from": (f"{_STAKE} >= {{amount_from:Decimal(76, 4)}}", chosen.amount_from),
+        "amount_from": (f"{STAKE} >= {{amount_from:Decimal(76, 4)}}", chosen.amount_from),
         "raised_until_us": (
             "toUnixTimestamp64Micro(assumeNotNull(raised_at)) <= {raised_until_us:Int64}",
             chosen.raised_until_us,

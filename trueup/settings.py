@@ -149,6 +149,38 @@ class CaseSettings(_Section):
         return self
 
 
+class OidcSettings(_Section):
+    """Sign-in by an OpenID Connect provider; without an issuer there is none."""
+
+    issuer: str = Field("", description="address of the provider, as its tokens name it; empty = off")
+    name: str = Field("", max_length=60, description="what the button calls it; empty = the issuer's host")
+    client_id: str = ""
+    client_secret_file: str = Field("", description="file with the client's secret; empty for a public client")
+    scopes: str = "openid profile email"
+    login_claim: str = Field("preferred_username", description="claim that a new account is called by")
+    role_claim: str = Field("groups", description="claim that decides the role: a text or a list of texts")
+    roles: dict[Literal["viewer", "operator", "approver", "admin"], list[str]] = Field(
+        default={}, description="role → values of the claim that give it; the highest counts, none = no access"
+    )
+
+
+class DashboardSettings(_Section):
+    """The dashboard: where it listens, how people sign in, and where it keeps accounts."""
+
+    host: str = Field("127.0.0.1", description="address to listen on; others than loopback need TLS or a proxy")
+    port: int = Field(0, ge=0, le=65535, description="0 = a free one, chosen once per data directory")
+    database_url: SecretStr = Field(SecretStr(""), description="PostgreSQL for accounts and the like; empty = a file")
+    authentication: bool = Field(True, description="off: everybody is an admin; on loopback only")
+    certificate: str = Field("", description="file of the TLS certificate with its chain, PEM")
+    certificate_key: str = Field("", description="file of its private key, PEM")
+    public_names: list[str] = Field([], description="host names by which browsers reach it directly")
+    proxy_origin: str = Field("", description="https origin of the reverse proxy in front")
+    trusted_proxies: list[str] = Field(["127.0.0.1"], description="addresses whose X-Forwarded headers are believed")
+    session_idle_minutes: int = Field(120, ge=1, le=43_200, description="a session ends after so long without a request")
+    session_hours: int = Field(12, ge=1, le=720, description="and after so long in any case")
+    oidc: OidcSettings = OidcSettings()
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -164,6 +196,7 @@ class Settings(BaseSettings):
     rules: RuleSettings = RuleSettings()
     charging: ChargingSettings = ChargingSettings()
     cases: CaseSettings = CaseSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     specs: list[str] = Field(
         ["settlement"], min_length=1, description="specs that are judged: names of shipped ones, or paths of files"
     )

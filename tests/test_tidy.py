@@ -17,7 +17,7 @@ LINES_PER_FILE_MAX = 400
 LINES_PER_FUNCTION_MAX = 60
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "misc"}
 # Made by tools or by running the system; hidden folders other than .ci are left out as well.
-GENERATED_FOLDERS = {"__pycache__", "build", "dist", "data", "secrets"}
+GENERATED_FOLDERS = {"__pycache__", "build", "dist", "data", "secrets", "node_modules", "static"}
 # Near money a binary float loses cents.
 EXACT_PACKAGES = ("trueup/model", "reconcile", "cdc", "streams")
 # What talks to people on standard output.

@@ -1,1 +1,1 @@
-"""The frame of the dashboard: application, pages in their language, live updates, figures read in the background."""
+"""The frame of the pages: the application, what routes share, templates, languages, live updates."""

@@ -1,0 +1,61 @@
+"""The web application: every router, and what stands around all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from dashboards.pages import preferences
+from dashboards.web import errors
+from dashboards.web.access_layer import AccessLayer
+from dashboards.web.assets import ADDRESS, Assets
+from dashboards.web.board import Board
+from dashboards.web.headers import SecurityHeaders
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (preferences.router,)
+"""Every page; a module of `dashboards/pages` is served once its router stands here."""
+
+COMPRESS_BYTES_MIN: Final = 1000
+COMPRESS_LEVEL: Final = 5
+
+
+def create_app(board: Board) -> FastAPI:
+    """The application that serves the board.
+
+    Args:
+        board: the parts that routes share; its live hub is started and stopped with the application.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        board.live.start()
+        try:
+            yield
+        finally:
+            board.live.stop()
+            board.jobs.close()
+            board.sampler.close()
+
+    app = FastAPI(
+        title="trueup",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(GZipMiddleware, minimum_size=COMPRESS_BYTES_MIN, compresslevel=COMPRESS_LEVEL),
+            Middleware(AccessLayer, access=board.access),
+        ],
+    )
+    app.state.board = board
+    errors.install(app)
+    app.mount(ADDRESS, Assets(), name="static")
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

@@ -1,0 +1,9 @@
+// The script of every page: htmx, and what our own attributes do.
+import "htmx.org";
+import { startClipboard } from "./clipboard.js";
+import { startLive } from "./live.js";
+import { startTimes } from "./times.js";
+
+startTimes();
+startClipboard();
+startLive();

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, NoReturn, Union
+from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
@@ -48,7 +48,7 @@ class Drop(NamedTuple):
     field: str
 
 
-Step = Union[Rename, SetValue, Replace, Drop]
+Step = Rename | SetValue | Replace | Drop
 KINDS: Final[dict[str, type[Any]]] = {"rename": Rename, "set": SetValue, "replace": Replace, "drop": Drop}
 """Kind of a step as people write it → the step."""
 

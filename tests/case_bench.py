@@ -18,7 +18,8 @@ from tests.partition_bench import NOW_US, LogRecord, Sent
 
 class CaseBench:
     """`entries` is the audit log by place, the last row written; `wide` the newest row of every case,
-    `replays` the rows of quarantine_replay, and `sent` what was published."""
+    `replays` the rows of quarantine_replay, and `sent` what was published.
+    """
 
     def __init__(self, directory: Path, cache_entities: int = 1000) -> None:
         self._directory = directory

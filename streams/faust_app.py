@@ -77,6 +77,26 @@ class StreamApp(faust.App):
         """The bounds of this worker."""
         return cast("BatchTransport", self.transport).plan.limits
 
+    @property
+    def settled(self) -> bool:
+        """Whether its share of the partitions is known, and all of it open; may be called from any thread."""
+        return self._consumer is not None and self.batch_consumer.settled
+
+    def lag_records(self) -> dict[str, int]:
+        """Stage → records in the log that were not read yet; may be called from any thread."""
+        # Not `batch_consumer`, which would make one: before the start there is nothing to tell.
+        if self._consumer is None:
+            return {}
+        offsets = self.offsets
+        waiting = [
+            (partition, end - offsets.positions.get(partition, end)) for partition, end in list(offsets.ends.items())
+        ]
+        stages = cast("BatchTransport", self.transport).plan.stages
+        return {
+            stage.name: sum(max(0, records) for (topic, _), records in waiting if topic in stage.topics)
+            for stage in stages
+        }
+
     def mark_durable(self, ends: Mapping[TopicPartition, int]) -> None:
         """Everything before these offsets is durable; only this leads to a commit."""
         self.batch_consumer.mark_durable(ends)

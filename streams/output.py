@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import orjson
 
 from streams.batch import Record
+from streams.latency_counts import LatencyCounts
 from streams.messages import (
     QUARANTINE_TOPIC,
     CaseStep,
@@ -22,9 +23,8 @@ from streams.messages import (
     scaled_or_none,
 )
 from trueup.model.errors import InvalidRecord
+from trueup.model.reason_codes import counted_code
 from trueup.model.registers import PartialVersion
-
-LATENCIES_KEPT_MAX: Final = 10_000
 
 
 class Sender(Protocol):
@@ -52,9 +52,9 @@ class Output:
         self.rows: dict[str, list[tuple[object, ...]]] = {}
         self.steps: list[tuple[int, CaseStep]] = []
         self.changes = 0
-        self.quarantined = 0
+        self.quarantined_by_code: Counter[str] = Counter()
         self.raised = 0
-        self._latencies_us: deque[int] = deque(maxlen=LATENCIES_KEPT_MAX)
+        self.latencies = LatencyCounts()
 
     def add_row(self, table: str, row: tuple[object, ...]) -> None:
         """One row of a ClickHouse table, in its column order."""
@@ -71,7 +71,7 @@ class Output:
         latency = latency_us(step.case)
         if latency is not None:
             self.raised += 1
-            self._latencies_us.append(latency)
+            self.latencies.add(latency)
 
     def quarantine(self, record: Record, error: InvalidRecord) -> None:
         """A message that cannot be applied: keep its bytes, its place and the reason."""
@@ -92,13 +92,7 @@ class Output:
                 record.value or b"", _shown_headers(record), self.clock_us(),
             ),
         )  # fmt: skip
-        self.quarantined += 1
-
-    def take_latencies(self) -> list[int]:
-        """Detection latencies since the last call, in µs; the newest ones where there were too many."""
-        taken = list(self._latencies_us)
-        self._latencies_us.clear()
-        return taken
+        self.quarantined_by_code[counted_code(error.code)] += 1
 
     def take_rows(self, versions: dict[int, int]) -> dict[str, list[tuple[object, ...]]]:
         """All rows of the window, discrepancies under their partition's row version; the collection starts anew."""

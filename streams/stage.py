@@ -21,6 +21,7 @@ from streams.batch import Batch, Record, TopicPartition
 from streams.output import Output
 from streams.partition import Snapshot
 from streams.watermark import SourceClock
+from streams.window_counters import WindowCounters, WindowService
 from trueup.model.errors import UnavailableError
 
 RETRY_SECONDS_MIN: Final = 0.2
@@ -28,8 +29,7 @@ RETRY_SECONDS_MAX: Final = 10.0
 DRAIN_SECONDS: Final = 30.0
 """How long one attempt waits for Kafka to acknowledge a window's messages."""
 
-WINDOW_SECONDS_MAX: Final = 5.0
-"""A window that takes longer to become durable means that a service does not answer, or is too slow."""
+STEPS: Final[Mapping[WindowService, str]] = {"kafka": "delivery to Kafka", "clickhouse": "insert into ClickHouse"}
 
 _log = structlog.get_logger()
 
@@ -96,10 +96,10 @@ class StageRunner:
         self.name = name
         self.topics = tuple(topics)
         self.partitions: dict[int, StagePartition] = {}
-        self.windows = 0
-        self.last_error = ""
-        self._answered = True
-        self._window_began: float | None = None
+        self.counters = WindowCounters()
+        self.processed_us = 0
+        """When the last batch was processed, µs since the epoch; 0 before the first."""
+
         self._output = output
         self._clock = clock
         self._open_partition = open_partition
@@ -115,12 +115,9 @@ class StageRunner:
         self._changes_at_window = 0
 
     @property
-    def ready(self) -> bool:
-        """Whether windows become durable: not while a service refuses one, or says nothing for too long."""
-        if self._window_began is None:
-            return True
-        waited_seconds = asyncio.get_running_loop().time() - self._window_began
-        return self._answered and waited_seconds < WINDOW_SECONDS_MAX
+    def in_progress(self) -> int:
+        """Changes that were processed and are not durable yet."""
+        return self._output.changes - self.counters.changes
 
     async def handle(self, batch: Batch) -> None:
         """Process one micro-batch; waits for the window under way when too much is held in memory."""
@@ -128,6 +125,7 @@ class StageRunner:
             partition = self.partitions.get(number)
             if partition is not None:
                 partition.process(records)
+        self.processed_us = self._output.clock_us()
         self.advance()
         if self._output.changes - self._changes_at_window >= self._flush_max_changes:
             await self.flush()
@@ -163,7 +161,9 @@ class StageRunner:
                     for name, rows in sorted(self._output.take_rows(versions).items(), key=_insert_order)
                 }
                 self._changes_at_window = self._output.changes
-                self._writing = asyncio.create_task(self._make_durable(snapshots, tables))
+                self._writing = asyncio.create_task(self._make_durable(snapshots, tables, self._changes_at_window))
+            else:
+                self.counters.changes = self._output.changes
             if wait and self._writing is not None:
                 await self._writing
                 self._writing = None
@@ -218,11 +218,14 @@ class StageRunner:
                 if partition is not None:
                     partition.store.close()
 
-    async def _make_durable(self, snapshots: list[tuple[StagePartition, Snapshot]], tables: Mapping[str, Any]) -> None:
-        self._answered, self._window_began = True, asyncio.get_running_loop().time()
-        await self._until_available("delivery to Kafka", lambda: asyncio.to_thread(self._drain, DRAIN_SECONDS))
+    async def _make_durable(
+        self, snapshots: list[tuple[StagePartition, Snapshot]], tables: Mapping[str, Any], changes: int
+    ) -> None:
+        self.counters.began()
+        await self._until_available("kafka", lambda: asyncio.to_thread(self._drain, DRAIN_SECONDS))
         if tables:
-            await self._until_available("insert into ClickHouse", lambda: self._writer.insert(tables))
+            await self._until_available("clickhouse", lambda: self._writer.insert(tables))
+            self.counters.inserted({name: table.num_rows for name, table in tables.items()})
         for partition, snapshot in snapshots:
             await asyncio.to_thread(partition.store.write, snapshot.puts, snapshot.deletes, snapshot.meta)
         self._mark_durable(
@@ -234,22 +237,21 @@ class StageRunner:
         )
         for partition, _ in snapshots:
             partition.window_written()
-        self._window_began = None
-        self.windows += 1
+        self.counters.became_durable(changes)
 
-    async def _until_available(self, what: str, attempt: Callable[[], Awaitable[None]]) -> None:
+    async def _until_available(self, service: WindowService, attempt: Callable[[], Awaitable[None]]) -> None:
         """Repeat an attempt while its service is away: nothing is lost or acknowledged, readiness turns red."""
         pause_seconds = RETRY_SECONDS_MIN
         while True:
             try:
                 await attempt()
             except UnavailableError as error:
-                self._answered, self.last_error = False, str(error)
-                _log.warning("service_unavailable", stage=self.name, step=what, error=str(error))
+                self.counters.refused(service, str(error))
+                _log.warning("service_unavailable", stage=self.name, step=STEPS[service], error=str(error))
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, RETRY_SECONDS_MAX)
             else:
-                self._answered = True
+                self.counters.taken()
                 return
 
 

@@ -125,6 +125,7 @@ class BatchConsumer(Consumer):
         self._plan = transport.plan
         self._lease: Lease | None = None
         self._opened = False
+        self._joined = False
         self._lanes: dict[str, _Lane] = {}
         self._lease_tasks: list[asyncio.Task[None]] = []
         self._running = 0
@@ -197,6 +198,7 @@ class BatchConsumer(Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Called by the group's protocol before this worker rejoins; heartbeats go on meanwhile."""
+        self._joined = False
         await self.drain()
         await super().on_partitions_revoked(revoked)
 
@@ -206,6 +208,12 @@ class BatchConsumer(Consumer):
         if assigned and self.failure is None and not self.app.should_stop:
             self._lease = Lease(frozenset(TopicPartition(*partition) for partition in assigned))
             self._spawn(self._open(self._lease))
+        self._joined = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether the group has told this worker its share of the partitions, and all of it is open; it may be none."""
+        return self._joined and (self._lease is None or bool(self.ledger.positions))
 
     async def _open(self, lease: Lease) -> None:
         self._require_equal_partition_counts()

@@ -16,7 +16,6 @@ from streams.case_partition import CASE_TOPICS
 from streams.heartbeats import HeartbeatReader
 from streams.markers import MarkerSender
 from streams.messages import PARTIALS_TOPIC, Marker, encode_watermarks
-from streams.metrics import WorkerMetrics
 from streams.order_partition import OrderPartition
 from streams.output import Output, Sender
 from streams.reference import ReferenceReader, ReferenceRecord, References
@@ -24,8 +23,8 @@ from streams.release_messages import SHARES_TOPIC, encode_reached
 from streams.stage import StagePartition, StageRunner
 from streams.statement_partition import StatementPartition
 from streams.watermark import Heartbeat, SourceClock
+from streams.worker_health import AppStanding, WorkerHealth
 
-METRICS_INTERVAL_SECONDS: Final = 0.5
 GC_INTERVAL_SECONDS: Final = 5.0
 """States hold no cycles, so automatic collections took a tenth of the time; Faust's events do, and are collected so."""
 
@@ -40,11 +39,8 @@ SILENT: Final = frozenset({MIRRORS, CASES, LEGS})
 _log = structlog.get_logger()
 
 
-class AppControl(Protocol):
+class AppControl(AppStanding, Protocol):
     """What the worker asks of the Faust application."""
-
-    def lag_records(self) -> int:
-        """Records that are in the log but not yet read."""
 
     async def crash(self, reason: BaseException) -> None:
         """End the process with an error."""
@@ -96,15 +92,12 @@ class Worker:
         stages: Mapping[str, StageRunner],
         outputs: Mapping[str, Output],
         clocks: Mapping[str, SourceClock],
-        metrics: WorkerMetrics,
         bootstrap: str,
         references: References,
         reference_decoders: Mapping[str, ChangeDecoder],
     ) -> None:
         self._stages = stages
-        self._outputs = outputs
         self._clocks = clocks
-        self._metrics = metrics
         self._bootstrap = bootstrap
         self._references = references
         self._heartbeats = HeartbeatReader(bootstrap, self._on_heartbeats)
@@ -115,6 +108,7 @@ class Worker:
         self._tasks: list[asyncio.Task[None]] = []
         self._opening: set[str] = set()
         self._apps: list[AppControl] = []
+        self.health = WorkerHealth(stages, outputs, clocks, self._apps, lambda: self._heartbeats.answered)
 
     def attach(self, app: AppControl) -> None:
         """Give the worker an application; must happen before it starts."""
@@ -181,12 +175,11 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.disable()
-        self._loop = asyncio.get_running_loop()
+        self._loop = self.health.loop = asyncio.get_running_loop()
         self._heartbeats.start()
         self._reference_reader.start()
         for stage in self._stages.values():
             self._tasks.append(self._loop.create_task(self._guarded(stage.run_windows())))
-        self._tasks.append(self._loop.create_task(self._guarded(self._record_metrics())))
         self._tasks.append(self._loop.create_task(self._guarded(_collect_garbage())))
 
     async def _guarded(self, work: Coroutine[None, None, None]) -> None:
@@ -234,31 +227,6 @@ class Worker:
         """Called in a reader's thread."""
         assert self._loop is not None
         asyncio.run_coroutine_threadsafe(self._crash(error), self._loop)
-
-    async def _record_metrics(self) -> None:
-        metrics = self._metrics
-        last: dict[tuple[str, str], int] = {}
-        while True:
-            await asyncio.sleep(METRICS_INTERVAL_SECONDS)
-            for name, stage in self._stages.items():
-                output = self._outputs[name]
-                for counter, label, total in (
-                    (metrics.changes, "changes", output.changes),
-                    (metrics.quarantined, "quarantined", output.quarantined),
-                    (metrics.raised, "raised", output.raised),
-                    (metrics.windows, "windows", stage.windows),
-                ):
-                    counter.labels(name).inc(total - last.get((name, label), 0))
-                    last[(name, label)] = total
-                for latency_us in output.take_latencies():
-                    metrics.latency.labels(name).observe(latency_us / 1e6)
-                metrics.partitions.labels(name).set(len(stage.partitions))
-                if stage.partitions:
-                    lowest = min(partition.watermark_us for partition in stage.partitions.values())
-                    metrics.watermark.labels(name).set(lowest / 1e6)
-            stages_ready = all(stage.ready for stage in self._stages.values())
-            metrics.ready.set(int(stages_ready and self._heartbeats.answered))
-            metrics.lag.set(sum(app.lag_records() for app in self._apps))
 
 
 async def _collect_garbage() -> None:

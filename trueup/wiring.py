@@ -49,6 +49,7 @@ from streams.worker import (
 )
 from trueup.group_wiring import GroupOpener, LegOpener, Place, consumer_group, stages_of_specs
 from trueup.model.tables import MIRRORED_TABLES, REFERENCE_TABLES, TABLES
+from trueup.process_endpoint import ProcessState, serve_process
 from trueup.settings import CaseSettings, Settings
 from trueup.user_specs import read_user_specs
 
@@ -96,10 +97,14 @@ class _AppHandle:
     def __init__(self, app: StreamApp) -> None:
         self._app = app
 
-    def lag_records(self) -> int:
-        """Records in the log that were not read yet."""
-        offsets = self._app.offsets
-        return sum(max(0, end - offsets.positions.get(partition, end)) for partition, end in offsets.ends.items())
+    @property
+    def settled(self) -> bool:
+        """Whether the group has told its share of the partitions, and all of it is open."""
+        return self._app.settled
+
+    def lag_records(self) -> Mapping[str, int]:
+        """Stage → records in the log that were not read yet."""
+        return self._app.lag_records()
 
     async def crash(self, reason: BaseException) -> None:
         """End the process with an error."""
@@ -281,16 +286,16 @@ def run_stream_worker(settings: Settings, number: int, metrics_port: int | None)
     """Run one worker until SIGTERM; the exit code of its process."""
     builder = _Builder(settings, number)
     runners = {stage.name: builder.runner(stage) for stage in builder.stages}
-    metrics = WorkerMetrics()
     worker = Worker(
-        runners, builder.outputs, builder.clocks, metrics, settings.kafka.bootstrap, builder.references,
+        runners, builder.outputs, builder.clocks, settings.kafka.bootstrap, builder.references,
         builder.reference_decoders,
     )  # fmt: skip
     apps = builder.make_apps(worker, runners)
     for app in apps:
         worker.attach(_AppHandle(app))
     if metrics_port is not None:
-        metrics.serve(metrics_port)
+        health = worker.health
+        serve_process(metrics_port, ProcessState(WorkerMetrics(health.figures).registry, health.alive, health.parts))
     try:
         return run_worker(apps)
     finally:

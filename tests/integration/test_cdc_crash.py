@@ -47,10 +47,10 @@ def start_reader(source: Source, directory: Path) -> subprocess.Popen[bytes]:
 
 
 def confirmed_lsn(source: Source) -> int:
-    """What the slot may forget; 0 before the reader has made it."""
+    """What the slot may forget; 0 until it is streamed from, for a new slot is ahead of its own snapshot."""
     rows = source.query(
         "SELECT coalesce((confirmed_flush_lsn - '0/0')::int8, 0) FROM pg_replication_slots"
-        f" WHERE slot_name = '{source.name}'"
+        f" WHERE slot_name = '{source.name}' AND active"
     )
     return int(rows[0][0]) if rows else 0
 

@@ -12,14 +12,17 @@ from typing import Any, NamedTuple
 
 import pytest
 import typer
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, SecretStr
 from typer.core import TyperGroup
 
+from cdc.counters import ReaderCounters
+from cdc.metrics import ReaderMetrics
 from cdc.topics import topic_plan
 from clickhouse.schema import DEFINITIONS
 from clickhouse.views import VIEWS
 from reconcile.settlement import rule_classes
-from streams.metrics import WorkerMetrics
+from streams.metrics import WorkerFigures, WorkerMetrics
 from trueup.cli import app
 from trueup.settings import RuleSettings, Settings
 
@@ -226,15 +229,25 @@ def test_queries_name_views_that_exist() -> None:
     assert queried <= {view.name for view in VIEWS}
 
 
-def test_metrics_are_the_metrics_of_a_worker() -> None:
-    families = {
-        family.name + ("_total" if family.type == "counter" else ""): family
-        for family in WorkerMetrics().registry.collect()
+def exposed_by(registry: CollectorRegistry) -> set[str]:
+    """The names of our metrics as queries say them."""
+    endings = {"counter": "_total", "info": "_info"}
+    families = [family for family in registry.collect() if family.name.startswith("trueup_")]
+    return {family.name + endings.get(family.type, "") for family in families}
+
+
+def test_metrics_are_the_metrics_of_the_processes() -> None:
+    processes = {
+        "Workers": WorkerMetrics(lambda: WorkerFigures(ready=True, heartbeat_us=0, stages=[])).registry,
+        "Reader": ReaderMetrics(ReaderCounters()).registry,
     }
-    rows = rows_of(section_of(Path("docs/operations.md"), "Metrics"))
-    assert {name for row in rows for name in names_in(row[0])} == set(families)
+    exposed = {title: exposed_by(registry) for title, registry in processes.items()}
+    tables = {title: rows_of(section_of(Path("docs/monitoring.md"), title)) for title in processes}
+    listed = {title: {name for row in rows for name in names_in(row[0])} for title, rows in tables.items()}
+    assert listed["Workers"] == exposed["Workers"]
+    assert listed["Reader"] | {"trueup_build_info"} == exposed["Reader"]
     named = {name for page in PAGES for name in re.findall(r"\btrueup_[a-z_]+\b", text_of(page))}
-    assert named <= {*families, "trueup_analyst"}
+    assert named <= {*exposed["Workers"], *exposed["Reader"], "trueup_analyst"}
 
 
 def test_settings_are_listed_with_their_defaults() -> None:

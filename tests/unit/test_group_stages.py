@@ -74,7 +74,7 @@ def test_a_row_that_no_leg_can_read_is_quarantined_once() -> None:
     partition, output, sent = leg_partition(ledger())
     (_topic, value) = UserSource().put("bank.bank_line", amount="1.001").messages[0]
     partition.process([LogRecord("settlement.bank.bank_line", 0, 0, value)])
-    assert (output.quarantined, [message.topic for message in sent]) == (1, ["trueup.quarantine"])
+    assert (output.quarantined_by_code.total(), [message.topic for message in sent]) == (1, ["trueup.quarantine"])
 
 
 def test_markers_go_to_every_partition_when_the_watermark_moves() -> None:

@@ -5,29 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
-import orjson
-from confluent_kafka import Consumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from cdc.delivery import end_offsets
-from cdc.polling import poll_batch
 from cdc.topics import source_topic
 from clickhouse.reader import Reader
 from trueup.embedded.runtime import RuntimeState
 from trueup.group_wiring import consumer_group
 from trueup.model.money import shown
-from trueup.model.tables import ORDER_TABLES, TABLES
+from trueup.model.tables import TABLES
+from trueup.order_trace import change_events, verdict_events
 from trueup.settings import Settings
 from trueup.user_specs import read_user_specs
-
-EVENTS_READ_MAX: Final = 200_000
-"""CDC events of one partition that a trace looks through, newest ones."""
-
-POLL_SECONDS: Final = 2.0
-FETCH_MESSAGES: Final = 5_000
 
 
 def stack_status(settings: Settings, runtime: RuntimeState, reader: Reader) -> dict[str, Any]:
@@ -92,8 +84,10 @@ def order_timeline(settings: Settings, reader: Reader, order_id: str) -> dict[st
     order = reader.order(order_id)
     if order is None:
         return None
-    legs, events = [], []
+    legs, newest = [], {}
     for table, rows in reader.order_legs(order_id).items():
+        if rows:
+            newest[table] = max(row["kafka_offset"] for row in rows)
         for row in rows:
             topic = source_topic(row["source"], settings.source.schema_name, table)
             deleted = " (deleted)" if row["is_deleted"] else ""
@@ -108,18 +102,10 @@ def order_timeline(settings: Settings, reader: Reader, order_id: str) -> dict[st
                     "place": f"{row['kafka_partition']}:{row['kafka_offset']}",
                 }
             )
-    events += _cdc_events(settings, order_id, order["partition"])
     found = reader.order_discrepancies(order_id)
-    for step in reader.events([row["discrepancy_id"] for row in found]) if found else []:
-        delta = f", delta {shown(step['delta'], step['currency'])}" if step["delta"] is not None else ""
-        events.append(
-            {
-                "at": _text(step["at"]),
-                "what": f"{step['status']}: {step['rule']}",
-                "detail": f"{step['entity_kind']} {step['entity_id']}: {step['detail']}{delta}",
-                "is_bad": step["status"] != "auto-resolved",
-            }
-        )
+    steps = reader.events([row["discrepancy_id"] for row in found]) if found else []
+    changes = change_events(settings, order_id, order["partition"], newest).events
+    events = [{**event._asdict(), "at": _text(event.at)} for event in (*changes, *verdict_events(steps))]
     events.sort(key=lambda event: event["at"])
     return {"order": order, "legs": legs, "events": events, "discrepancies": found}
 
@@ -135,59 +121,6 @@ def statement_facts(reader: Reader, statement_id: str) -> dict[str, Any] | None:
         "totals": totals,
         "discrepancies": reader.statement_discrepancies(statement_id),
     }
-
-
-def _cdc_events(settings: Settings, order_id: str, partition: int) -> list[dict[str, Any]]:
-    """The order's change events as they stand in Kafka, as far as retention keeps them."""
-    source = settings.source
-    topics = [source_topic(source.name, source.schema_name, table.name) for table in ORDER_TABLES]
-    ends = end_offsets(settings.kafka.bootstrap, topics)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka.bootstrap,
-            "group.id": "trueup-trace",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-        }
-    )
-    events = []
-    key = orjson.dumps({"order_id": int(order_id) if order_id.lstrip("-").isdigit() else order_id})
-    try:
-        left = {topic: offsets[partition] for topic, offsets in ends.items() if offsets[partition] > 0}
-        consumer.assign(
-            [TopicPartition(topic, partition, max(0, end - EVENTS_READ_MAX)) for topic, end in left.items()]
-        )
-        while left:
-            messages = poll_batch(consumer, FETCH_MESSAGES, POLL_SECONDS)
-            if not messages:
-                break
-            for message in messages:
-                topic, offset = message.topic(), message.offset()
-                if message.error() is not None or topic is None or offset is None:
-                    continue
-                if message.key() == key and message.value() is not None:
-                    events.append(_cdc_event(topic, partition, offset, message.value()))
-                if offset + 1 >= left.get(topic, 0):
-                    left.pop(topic, None)
-    finally:
-        consumer.close()
-    return [event for event in events if event is not None]
-
-
-def _cdc_event(topic: str, partition: int, offset: int, value: bytes | None) -> dict[str, Any] | None:
-    operations = {"c": "insert", "u": "update", "d": "delete", "r": "snapshot"}
-    try:
-        envelope = orjson.loads(value or b"")
-        row = envelope["after"] or envelope["before"]
-        before = envelope["before"] or {}
-        changed = [name for name in row if before and envelope["after"] and before.get(name) != row[name]]
-        shown = {name: row[name] for name in (changed or row) if name not in {"factors", "updated_at"}}
-        at = _text(datetime.fromtimestamp(envelope["source"]["ts_us"] / 1e6, UTC))
-        what = f"{operations.get(envelope['op'], envelope['op'])} {topic.rsplit('.', 1)[-1]}"
-    except (ValueError, KeyError, TypeError):
-        return None
-    detail = ", ".join(f"{name}={held}" for name, held in shown.items())
-    return {"at": at, "what": what, "detail": f"{detail} · {partition}:{offset}", "is_bad": False}
 
 
 def _text(moment: datetime) -> str:

@@ -15,6 +15,7 @@ from dashboards.access.accounts import Accounts
 from dashboards.access.action_log import ActionLog
 from dashboards.access.links import Links
 from dashboards.access.passwords import Passwords
+from dashboards.access.provider import Provider
 from dashboards.access.refusals import TooMany
 from dashboards.access.serving import Serving, serving
 from dashboards.access.sessions import SessionLimits, Sessions
@@ -30,7 +31,8 @@ FIRST_ADMIN: Final = "admin"
 class Access:
     """Accounts and what belongs to them.
 
-    `is_open` says that authentication is off. `store` is closed by whoever opened it.
+    `is_open` says that authentication is off. `provider` is None where people sign in with passwords only. `store` is closed by
+    whoever opened it.
     """
 
     store: Engine
@@ -42,6 +44,7 @@ class Access:
     links: Links
     actions: ActionLog
     throttle: Throttle
+    provider: Provider | None
 
     def sign_in(self, login: str, password: str, *, address: str) -> Account | None:
         """The account of a login and its password, None when they do not fit.
@@ -85,6 +88,7 @@ def open_access(settings: Settings, *, now_us: Callable[[], int] = lambda: time.
         links=Links(store, now_us),
         actions=ActionLog(store, now_us),
         throttle=Throttle(),
+        provider=Provider(dashboard.oidc, store, now_us) if dashboard.oidc.issuer else None,
     )
 
 

@@ -1,0 +1,85 @@
+"""The layer around all routes: tells who sends a request, refuses forged ones, and writes every change to the log of actions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dashboards.access.action_log import DONE, FAILED, REFUSED
+from dashboards.access.gate import Access
+from dashboards.web.errors import API, answer_error
+from dashboards.web.guard import SAFE_METHODS, check_host, check_origin, client_address, identify
+from trueup.model.errors import TrueupError, UnavailableError
+
+FOR_EVERYBODY: Final = ("/static/", "/healthz", "/readyz", "/metrics")
+"""Where nobody is looked up, because the answer depends on nobody."""
+
+_FORBIDDEN: Final = 403
+_REFUSED_FROM: Final = 400
+_FAILED_FROM: Final = 500
+
+
+class AccessLayer:
+    """ASGI middleware. Programs that come with tokens are identified by the JSON API; their changes are written down here too.
+
+    Args:
+        app: what it stands around.
+        access: accounts, sessions, and how the service is reached.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on requests that come from where they may."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        status = _FAILED_FROM
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        request.state.account = None
+        try:
+            try:
+                check_host(request, self._access.serving)
+                if not request.url.path.startswith((API, *FOR_EVERYBODY)):
+                    check_origin(request, self._access.serving)
+                    await run_in_threadpool(identify, request, self._access)
+            except TrueupError as error:
+                await answer_error(request, error)(scope, receive, send_noting_status)
+            else:
+                await self._app(scope, receive, send_noting_status)
+        finally:
+            if request.method not in SAFE_METHODS or status == _FORBIDDEN or hasattr(request.state, "noted"):
+                await run_in_threadpool(self._write_down, request, status)
+
+    def _write_down(self, request: Request, status: int) -> None:
+        """Errors: UnavailableError when the log cannot be written."""
+        state, route = request.state, request.scope.get("route")
+        path = getattr(route, "path", request.url.path)
+        parts = (str(part) for part in request.path_params.values())
+        action, about, detail = getattr(state, "noted", (f"{request.method} {path}", " ".join(parts), ""))
+        problem = getattr(state, "problem", None)
+        result = DONE if status < _REFUSED_FROM else REFUSED if status < _FAILED_FROM else FAILED
+        try:
+            self._access.actions.add(
+                state.account.login if state.account is not None else "",
+                client_address(request),
+                action,
+                about=about,
+                result=result,
+                detail=problem.what if problem is not None and not detail else detail,
+            )
+        except SQLAlchemyError as error:
+            raise UnavailableError("the log of actions cannot be written", where="dashboard.database_url") from error

@@ -10,14 +10,26 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from dashboards.pages import preferences
+from dashboards.pages import account, decisions, discrepancies, live, preferences, provider, search, service_state, sign_in, users
 from dashboards.web import errors
 from dashboards.web.access_layer import AccessLayer
 from dashboards.web.assets import ADDRESS, Assets
 from dashboards.web.board import Board
 from dashboards.web.headers import SecurityHeaders
+from dashboards.web.metrics import DashboardMetrics, Measured
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (preferences.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    sign_in.router,
+    provider.router,
+    account.router,
+    users.router,
+    live.router,
+    preferences.router,
+    discrepancies.router,
+    decisions.router,
+    search.router,
+    service_state.router,
+)
 """Every page; a module of `dashboards/pages` is served once its router stands here."""
 
 COMPRESS_BYTES_MIN: Final = 1000
@@ -38,9 +50,8 @@ def create_app(board: Board) -> FastAPI:
             yield
         finally:
             board.live.stop()
-            board.jobs.close()
-            board.sampler.close()
 
+    metrics = DashboardMetrics(lambda: board.live.listeners)
     app = FastAPI(
         title="trueup",
         openapi_url=None,
@@ -48,12 +59,14 @@ def create_app(board: Board) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         middleware=[
+            Middleware(Measured, metrics=metrics),
             Middleware(SecurityHeaders),
             Middleware(GZipMiddleware, minimum_size=COMPRESS_BYTES_MIN, compresslevel=COMPRESS_LEVEL),
             Middleware(AccessLayer, access=board.access),
         ],
     )
     app.state.board = board
+    app.state.metrics = metrics
     errors.install(app)
     app.mount(ADDRESS, Assets(), name="static")
     for router in ROUTERS:

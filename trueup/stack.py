@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import orjson
 import psycopg2
 from pydantic import SecretStr
 
 from cdc.topics import TopicPlan, ensure_topics, topic_plan
 from clickhouse.client import connect
 from clickhouse.migrate import migrate
+from trueup.dashboard_wiring import dashboard_address
 from trueup.embedded.kafka.broker import Kafka
 from trueup.embedded.kafka.jars import resolve_jars
 from trueup.embedded.memory_broker import PARTITIONS, MemoryBroker
 from trueup.embedded.ports import LOOPBACK, free_port
 from trueup.embedded.postgres import DATABASE, ROLE, Postgres
 from trueup.embedded.readiness import http_answers
-from trueup.embedded.runtime import RuntimeState, read_runtime
 from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.settings import ChargingSettings, RuleSettings, Settings, StreamSettings
+from trueup.stack_files import environment, for_dashboard, stack_passwords, stack_ports, write_stack_file
 from trueup.upstream import schema
 from trueup.user_specs import absolute_specs, read_user_specs
 from trueup.worker_metrics import metric_total
 
 BrokerKind = Literal["kafka", "memory"]
-STACK_FILE: Final = "stack.json"
 READY_SECONDS: Final = 180.0
+RECOVERY_SECONDS: Final = 900.0
+"""How long a process may take to get its state back, or wait for a service that is away, before it is started again."""
+
 WORKER_MEMORY: Final = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 """One allocator with few arenas: windows are built and freed in several threads, and each arena keeps what it once held."""
 
@@ -73,7 +74,7 @@ class Stack:
         self.workers = workers
         self._say = say
         self._kind = broker
-        ports = self._ports()
+        ports = stack_ports(self.data_dir)
         self.postgres = Postgres(self.data_dir, ports["postgres"])
         self._kafka = Kafka(self.data_dir, ports["kafka"], ports["controller"])
         self._partitions = PARTITIONS if broker == "memory" else partitions
@@ -83,7 +84,8 @@ class Stack:
         self._has_user_specs, self._topics = self._plan(base.model_copy(update={"specs": self._specs}))
         self._memory = MemoryBroker(self.data_dir, tuple(topic.name for topic in self._topics.topics))
         self._clickhouse_port = ports["clickhouse"]
-        self._passwords = self._read_passwords()
+        self._dashboard = base.dashboard.model_copy(update={"port": base.dashboard.port or ports["dashboard"]})
+        self._passwords = stack_passwords(self.data_dir)
         self._rules = rules or base.rules
         self._streams = streams or base.streams
         self._charging = _with_absolute_file(charging or base.charging)
@@ -122,6 +124,7 @@ class Stack:
                 "rules": self._rules,
                 "streams": self._streams,
                 "charging": self._charging,
+                "dashboard": self._dashboard,
                 "specs": self._specs,
             }
         )
@@ -156,7 +159,7 @@ class Stack:
             migrate(client, settings.clickhouse.database)
         finally:
             client.close()
-        self._write_stack_file(settings)
+        write_stack_file(self.data_dir, settings)
         if cdc:
             self.start_pipeline()
 
@@ -165,6 +168,13 @@ class Stack:
         self._say(f"starting the CDC reader and {self.workers} workers")
         self.supervisor.add(self._cdc_service())
         self.start_workers()
+        self.start_dashboard()
+
+    def start_dashboard(self) -> None:
+        """Start the dashboard, and return when it answers."""
+        self._say("starting the dashboard")
+        self.supervisor.add(self._dashboard_service())
+        self.supervisor.wait_ready(READY_SECONDS)
 
     def start_workers(self, *, wait: bool = True) -> None:
         """Start the workers alone; `wait` until they share all partitions among them."""
@@ -241,10 +251,12 @@ class Stack:
             command=[
                 *(sys.executable, "-m", "trueup.embedded.clickhouse"),
                 *("--data-dir", str(self.data_dir / "clickhouse"), "--port", str(self._clickhouse_port)),
+                *("--analyst-database", Settings().clickhouse.database),
             ],
             env={
                 "TRUEUP_CLICKHOUSE_PASSWORD": self._passwords["trueup"],
                 "TRUEUP_CLICKHOUSE_ANALYST_PASSWORD": self._passwords["analyst"],
+                "TRUEUP_CLICKHOUSE_DASHBOARD_PASSWORD": self._passwords["dashboard"],
             },
             ready=http_answers(f"http://{LOOPBACK}:{self._clickhouse_port}/ping"),
             ready_timeout_seconds=90,
@@ -253,11 +265,16 @@ class Stack:
         )
 
     def _cdc_service(self) -> Service:
+        port = free_port()
         return Service(
             name="cdc",
-            command=lambda: [sys.executable, "-m", "trueup.reader"],
+            command=lambda: [sys.executable, "-m", "trueup.reader", "--metrics-port", str(port)],
             env=environment(self.settings),
+            ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
+            ready_timeout_seconds=RECOVERY_SECONDS,
             stop_timeout_seconds=30,
+            port=port,
+            serves_metrics=True,
         )
 
     def _worker_service(self, number: int) -> Service:
@@ -269,32 +286,25 @@ class Stack:
                 *("--number", str(number), "--metrics-port", str(port)),
             ],
             env={**environment(self.settings), **WORKER_MEMORY},
-            ready=http_answers(f"http://{LOOPBACK}:{port}/metrics"),
-            ready_timeout_seconds=90,
+            ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
+            ready_timeout_seconds=RECOVERY_SECONDS,
             stop_timeout_seconds=75,
             port=port,
+            serves_metrics=True,
         )
 
-    def _ports(self) -> dict[str, int]:
-        """Ports are chosen once per data directory, so that clients find a restarted stack where it was."""
-        path = self.data_dir / "ports.json"
-        if path.exists():
-            ports: dict[str, int] = orjson.loads(path.read_bytes())
-            return ports
-        ports = {name: free_port() for name in ("postgres", "kafka", "controller", "clickhouse")}
-        path.write_bytes(orjson.dumps(ports))
-        return ports
-
-    def _read_passwords(self) -> dict[str, str]:
-        path = self.data_dir / "clickhouse.passwords"
-        if not path.exists():
-            passwords = {"trueup": secrets.token_urlsafe(24), "analyst": secrets.token_urlsafe(24)}
-            _write_private(path, passwords)
-        loaded: dict[str, str] = orjson.loads(path.read_bytes())
-        return loaded
-
-    def _write_stack_file(self, settings: Settings) -> None:
-        _write_private(self.data_dir / STACK_FILE, revealed(settings))
+    def _dashboard_service(self) -> Service:
+        settings = self.settings
+        port = settings.dashboard.port
+        return Service(
+            name="dashboard",
+            command=[sys.executable, "-m", "trueup.cli", "service", "dashboard"],
+            env=environment(for_dashboard(settings, self._passwords["dashboard"])),
+            ready=http_answers(f"{dashboard_address(settings)}/readyz"),
+            ready_timeout_seconds=90,
+            stop_timeout_seconds=20,
+            port=port,
+        )
 
 
 def _make_directory(path: Path) -> None:
@@ -310,44 +320,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def revealed(settings: Settings) -> dict[str, Any]:
-    """The settings as plain JSON values, passwords included: for child processes and the private stack file only."""
-    plain: dict[str, Any] = settings.model_dump(mode="json")
-    plain["source"]["password"] = settings.source.password.get_secret_value()
-    plain["clickhouse"]["password"] = settings.clickhouse.password.get_secret_value()
-    plain["clickhouse"]["analyst_password"] = settings.clickhouse.analyst_password.get_secret_value()
-    return plain
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The settings as `TRUEUP_*` variables for a child process."""
-    return {
-        f"TRUEUP_{name.upper()}": value if isinstance(value, str) else orjson.dumps(value).decode()
-        for name, value in revealed(settings).items()
-    }
-
-
-def running_settings(data_dir: Path) -> tuple[Settings, RuntimeState]:
-    """Settings and state of the stack that runs on a data directory.
-
-    Errors: UnavailableError when none runs there.
-    """
-    runtime = read_runtime(data_dir)
-    path = data_dir / STACK_FILE
-    if not path.exists():
-        raise UnavailableError("the stack is still starting", where=str(data_dir), remedy="try again in a moment")
-    return Settings(**orjson.loads(path.read_bytes())), runtime
-
-
 def _with_absolute_file(charging: ChargingSettings) -> ChargingSettings:
     """A spec in a file by its whole path; a shipped one stays a name."""
     path = Path(charging.spec)
     return charging.model_copy(update={"spec": str(path.resolve())}) if path.is_file() else charging
-
-
-def _write_private(path: Path, content: Mapping[str, Any]) -> None:
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(orjson.dumps(content))
-    temporary.replace(path)

@@ -13,7 +13,6 @@ from starlette.requests import HTTPConnection
 from clickhouse.case_reader import CaseReader
 from dashboards.access.gate import Access
 from dashboards.web.jobs import Jobs
-from dashboards.access.gate import Access
 from dashboards.web.live import LiveHub
 from dashboards.web.sampler import Sampler
 from reconcile.cases.commands import Command

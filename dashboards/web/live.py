@@ -20,6 +20,7 @@ from cdc.polling import poll_batch
 from cdc.topics import QUARANTINE_TOPIC
 from reconcile.finding import DISCREPANCY_CLASSES
 from streams.messages import DISCREPANCY_PREFIX
+from trueup.model.health import Part
 
 _logger = structlog.get_logger()
 
@@ -31,6 +32,8 @@ POLL_SECONDS: Final = 0.05
 BATCH_MAX: Final = 500
 RETRY_SECONDS: Final = 2.0
 METADATA_SECONDS: Final = 5.0
+ASK_SECONDS: Final = 5.0
+"""How often the broker is asked whether it is there."""
 
 PULSE_SECONDS: Final = 1.0
 """Pages ask again at most so often."""
@@ -150,8 +153,12 @@ class LiveHub(threading.Thread):
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._subscriptions: set[Subscription] = set()
-        self.connected = threading.Event()
-        """Set while the topics are being read."""
+        self._part = Part(ready=False)
+
+    @property
+    def part(self) -> Part:
+        """Whether the topics are being read, and the last error."""
+        return self._part
 
     @property
     def listeners(self) -> int:
@@ -192,10 +199,10 @@ class LiveHub(threading.Thread):
             try:
                 self._read()
             except KafkaException as error:
-                _logger.warning("live_interrupted", error=str(error))
+                if self._part.ready or not self._part.error:
+                    _logger.warning("live_interrupted", error=str(error))
+                self._part = Part(ready=False, error=str(error))
                 self._stopping.wait(RETRY_SECONDS)
-            finally:
-                self.connected.clear()
 
     def _read(self) -> None:
         consumer = Consumer(
@@ -210,14 +217,26 @@ class LiveHub(threading.Thread):
         )
         try:
             consumer.assign(_ends(consumer))
-            self.connected.set()
             pace = Pace(time.monotonic)
+            asked_at = 0.0
             while not self._stopping.is_set():
+                if time.monotonic() - asked_at > ASK_SECONDS:
+                    # The client itself reconnects in silence; a page must know that it hears nothing meanwhile.
+                    consumer.list_topics(FINDING_TOPICS[0], timeout=METADATA_SECONDS)
+                    asked_at = time.monotonic()
+                    self._heard()
                 messages = poll_batch(consumer, BATCH_MAX, POLL_SECONDS)
                 findings, changed = read_messages(messages)
                 self.tell(pace.events(findings, changed=changed))
         finally:
             consumer.close()
+
+    def _heard(self) -> None:
+        """The broker answers; after a time in which it did not, pages have missed something."""
+        if not self._part.ready:
+            if self._part.error:
+                self.tell([RELOAD])
+            self._part = Part(ready=True, error=self._part.error)
 
     def _current(self) -> list[Subscription]:
         with self._lock:

@@ -117,6 +117,12 @@ def render_text(language: Language, template: str, **values: Any) -> str:
     return environment(language).get_template(template).render(values)
 
 
+def has_template(language: Language, template: str) -> bool:
+    """Whether there is such a template."""
+    loader = environment(language).loader
+    return loader is not None and template in loader.list_templates()
+
+
 def _shared(request: Request) -> dict[str, Any]:
     theme = request.cookies.get(THEME_COOKIE, "system")
     csrf = getattr(request.state, "csrf", "")

@@ -16,7 +16,7 @@ import pytest
 from clickhouse.client import connect
 from tests.e2e.command import alive, started, trueup
 from trueup.model.errors import UnavailableError
-from trueup.stack import running_settings
+from trueup.stack_files import running_settings
 from trueup.upstream.plan import WorkloadPlan
 from trueup.upstream.workload import run
 

@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "writes-and-reads"
 ANALYST_PASSWORD = "reads-only"
+DASHBOARD_PASSWORD = "shows-pages"
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
 
@@ -42,6 +43,7 @@ class ClickHouseServer:
         environment = os.environ | {
             "TRUEUP_CLICKHOUSE_PASSWORD": PASSWORD,
             "TRUEUP_CLICKHOUSE_ANALYST_PASSWORD": ANALYST_PASSWORD,
+            "TRUEUP_CLICKHOUSE_DASHBOARD_PASSWORD": DASHBOARD_PASSWORD,
             "PYTHONPATH": str(ROOT),
         }
         command = [sys.executable, "-m", "trueup.embedded.clickhouse"]

@@ -95,6 +95,7 @@ def test_a_second_process_on_the_directory_is_told_why(server: ClickHouseServer)
     environment = os.environ | {
         "TRUEUP_CLICKHOUSE_PASSWORD": PASSWORD,
         "TRUEUP_CLICKHOUSE_ANALYST_PASSWORD": "x",
+        "TRUEUP_CLICKHOUSE_DASHBOARD_PASSWORD": "x",
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "trueup.embedded.clickhouse", "--data-dir", str(server.data_dir), "--port"]

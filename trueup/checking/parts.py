@@ -25,7 +25,7 @@ from trueup.model.errors import TrueupError, UnavailableError
 from trueup.model.faults import Checked, Fault, fault_of
 from trueup.model.tables import TABLES
 from trueup.settings import Settings
-from trueup.stack import STACK_FILE
+from trueup.stack_files import STACK_FILE
 from trueup.user_specs import UserSpecs, absolute_specs, read_user_specs, source_table_of
 
 

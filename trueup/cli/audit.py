@@ -14,7 +14,7 @@ from rich.text import Text
 
 from clickhouse.client import connect
 from trueup.audit import ChainReport, verify_audit
-from trueup.stack import running_settings
+from trueup.stack_files import running_settings
 
 audit = typer.Typer(help="The audit log of discrepancies.", no_args_is_help=True)
 

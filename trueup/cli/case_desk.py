@@ -16,7 +16,7 @@ from clickhouse.case_reader import ID_CHARS, CaseReader
 from clickhouse.client import connect
 from trueup.model.errors import ConfigurationError
 from trueup.settings import Settings
-from trueup.stack import running_settings
+from trueup.stack_files import running_settings
 
 PREFIX_CHARS_MIN: Final = 4
 AMBIGUOUS_SHOWN: Final = 5

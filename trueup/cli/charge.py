@@ -20,7 +20,7 @@ from reconcile.charging.explained import charge_document
 from reconcile.charging.load import load_charging
 from trueup.model.errors import ConfigurationError
 from trueup.settings import Settings
-from trueup.stack import running_settings
+from trueup.stack_files import running_settings
 
 DIGITS_SHOWN: Final = 12
 """Digits behind the point that a step shows; `--json` has them all."""

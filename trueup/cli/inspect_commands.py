@@ -19,7 +19,7 @@ from clickhouse.reader import Reader
 from trueup.inspection import order_timeline, stack_status, statement_facts
 from trueup.model.errors import ConfigurationError
 from trueup.model.money import shown
-from trueup.stack import running_settings
+from trueup.stack_files import running_settings
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Data directory of the running stack.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from trueup.dashboard_wiring import run_dashboard
 from trueup.log_setup import set_up_logging
 from trueup.settings import Settings
 from trueup.wiring import run_stream_worker
@@ -26,3 +27,9 @@ def worker(
 ) -> None:
     """Run one stream worker until SIGTERM; settings come from the environment."""
     raise typer.Exit(run_stream_worker(Settings(), number, metrics_port))
+
+
+@service.command()
+def dashboard() -> None:
+    """Serve the pages until SIGTERM; settings come from the environment."""
+    run_dashboard(Settings())

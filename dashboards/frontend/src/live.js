@@ -75,6 +75,10 @@ function open() {
   source.onerror = lost;
   source.addEventListener("open", heard);
   source.addEventListener("beat", heard);
+  source.addEventListener("again", () => {
+    close();
+    open();
+  });
   source.addEventListener("pulse", () => {
     heard();
     tell("pulse");

@@ -14,6 +14,7 @@ from trueup.model.errors import ConfigurationError, TrueupError
 
 _PASSWORD = "TRUEUP_CLICKHOUSE_PASSWORD"  # noqa: S105
 _ANALYST_PASSWORD = "TRUEUP_CLICKHOUSE_ANALYST_PASSWORD"  # noqa: S105
+_DASHBOARD_PASSWORD = "TRUEUP_CLICKHOUSE_DASHBOARD_PASSWORD"  # noqa: S105
 
 
 def main(arguments: list[str]) -> int:
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> int:
         users = (
             EndpointUser(chosen.user, _secret(_PASSWORD), read_only=False),
             EndpointUser("analyst", _secret(_ANALYST_PASSWORD), read_only=True),
+            EndpointUser("dashboard", _secret(_DASHBOARD_PASSWORD), read_only=False, may_write=False),
         )
         serve(
             EndpointSettings(

@@ -46,7 +46,7 @@ class QueryEndpoint:
         self._runner = runner
         self._spool_dir = spool_dir
         self._lanes = Lanes(limits)
-        slots = limits.writes_at_once + limits.reads_at_once + limits.analyst_queries_at_once
+        slots = limits.writes_at_once + limits.reads_at_once + limits.analyst_queries_at_once + limits.pages_at_once
         self._query_threads = ThreadPoolExecutor(slots, thread_name_prefix="query")
         self._intake_threads = ThreadPoolExecutor(2, thread_name_prefix="intake")
         self._display_name = socket.gethostname()

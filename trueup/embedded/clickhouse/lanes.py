@@ -50,7 +50,7 @@ class Lane:
 
 
 class Lanes:
-    """Writes, reads and the analyst's queries wait apart, so that none holds up the others."""
+    """Writes, reads, the pages' and the analyst's queries wait apart, so that none holds up the others."""
 
     def __init__(self, limits: EndpointLimits) -> None:
         def lane(slots: int) -> Lane:
@@ -59,9 +59,12 @@ class Lanes:
         self._writes = lane(limits.writes_at_once)
         self._reads = lane(limits.reads_at_once)
         self._analyst = lane(limits.analyst_queries_at_once)
+        self._pages = lane(limits.pages_at_once)
 
     def of(self, job: Job) -> Lane:
         """The lane of a job."""
         if job.user.read_only:
             return self._analyst
+        if not job.user.may_write:
+            return self._pages
         return self._writes if job.is_write else self._reads

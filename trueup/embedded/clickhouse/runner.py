@@ -61,6 +61,8 @@ class Runner:
         """
         if job.user.read_only:
             self._judge(job)
+        elif not job.user.may_write and job.statement.kind is not Kind.READ:
+            raise EngineError(ACCESS_DENIED, f"{job.user.name}: Not enough privileges: this user may only read.")
         streamed = _is_streamed(job)
         bound = {} if streamed else {"max_result_bytes": str(self._limits.whole_result_bytes_max)}
         lease = self._lease(job, {"log_comment": mark, **bound})
@@ -90,15 +92,18 @@ class Runner:
 
     def _lease(self, job: Job, own: dict[str, str]) -> Lease:
         asked = job.asked
-        if asked.session is not None and not job.user.read_only:
+        may_write = job.user.may_write and not job.user.read_only
+        if asked.session is not None and may_write:
             makes_state = job.statement.kind is Kind.SESSION
             session = self._sessions.take(job.user.name, asked.session, job.settings, makes_state=makes_state)
             if session is not None:
                 return self._session_lease(session, job, own)
-        read_only = job.user.read_only or asked.read_only
+        # A page's query may say how it wants to be run; under 2, reading is still all that it can do.
+        reads_only = {} if job.user.may_write else {"readonly": "2"}
         connection = self._engine.connect(
-            asked.database, {**own, **job.settings}, read_only=read_only, for_analyst=job.user.read_only
-        )
+            asked.database, {**own, **job.settings, **reads_only},
+            read_only=asked.read_only or job.user.read_only, for_analyst=job.user.read_only,
+        )  # fmt: skip
         return Lease(connection, lambda _broken: connection.close())
 
     def _session_lease(self, session: Session, job: Job, own: dict[str, str]) -> Lease:

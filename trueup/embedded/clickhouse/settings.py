@@ -11,11 +11,15 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class EndpointUser:
-    """One user of the endpoint; a read-only user gets the analyst's limits and rights."""
+    """One user of the endpoint; a read-only user gets the analyst's limits and rights.
+
+    One that only `may_write` is denied reads like the writer, tables and all, and can change nothing: the dashboard.
+    """
 
     name: str
     password: str = field(repr=False)
     read_only: bool
+    may_write: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class EndpointLimits:
     writes_at_once: int = 4
     reads_at_once: int = 4
     analyst_queries_at_once: int = 3
+    pages_at_once: int = 3
     queued_per_lane_max: int = 32
     queue_seconds_max: int = 30
     connections_max: int = 128

@@ -1,0 +1,81 @@
+"""The dashboard's process: settings in, pages served."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import structlog
+import uvicorn
+
+from clickhouse.case_reader import CaseReader
+from clickhouse.client import connect
+from clickhouse.read_only import require_read_only
+from dashboards.access.gate import first_sign_in, open_access
+from dashboards.app import create_app
+from dashboards.web.assets import require_assets
+from dashboards.web.board import Board
+from dashboards.web.live import LiveHub
+from trueup.case_commands import send_commands
+from trueup.embedded.ports import free_port
+from trueup.settings import Settings
+
+_logger = structlog.get_logger()
+
+STOP_SECONDS: Final = 5
+"""How long a request may still take once the process is to end."""
+
+KEEP_ALIVE_SECONDS: Final = 30
+CONNECTIONS_MAX: Final = 1_000
+
+
+def run_dashboard(settings: Settings) -> None:
+    """Serve the pages until SIGTERM or SIGINT.
+
+    Errors: ConfigurationError or UnavailableError when something that the pages need is not there.
+    """
+    require_assets()
+    access = open_access(settings)
+    client = connect(settings.clickhouse)
+    try:
+        require_read_only(client, settings.clickhouse.database)
+        board = Board(
+            settings,
+            client,
+            CaseReader(client, settings.clickhouse.database),
+            access,
+            LiveHub(settings.kafka.bootstrap),
+            partial(send_commands, settings, client),
+        )
+        port = settings.dashboard.port or free_port()
+        _logger.info("dashboard_serves", address=dashboard_address(settings, port))
+        uvicorn.Server(
+            uvicorn.Config(
+                create_app(board),
+                port=port,
+                log_config=None,
+                access_log=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=STOP_SECONDS,
+                limit_concurrency=CONNECTIONS_MAX,
+                **access.serving.server_options(),
+            )
+        ).run()
+    finally:
+        client.close()
+        access.store.dispose()
+
+
+def dashboard_address(settings: Settings, port: int | None = None) -> str:
+    """Where a browser of this machine finds the dashboard; `port` if it is not that of the settings."""
+    dashboard = settings.dashboard
+    scheme = "https" if dashboard.certificate else "http"
+    return f"{scheme}://127.0.0.1:{port or dashboard.port}"
+
+
+def sign_in_address(settings: Settings) -> str:
+    """The dashboard's address with a one-time link for the first admin; the address alone where nobody signs in.
+
+    Errors: ConfigurationError or UnavailableError when the store of accounts cannot be used.
+    """
+    return dashboard_address(settings) + first_sign_in(settings)

@@ -149,7 +149,7 @@ class LiveHub(threading.Thread):
 
     def __init__(self, bootstrap: str) -> None:
         super().__init__(name="live", daemon=True)
-        self._bootstrap = bootstrap
+        self._broker = bootstrap
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._subscriptions: set[Subscription] = set()
@@ -207,7 +207,7 @@ class LiveHub(threading.Thread):
     def _read(self) -> None:
         consumer = Consumer(
             {
-                "bootstrap.servers": self._bootstrap,
+                "bootstrap.servers": self._broker,
                 # Named because the client insists; partitions are assigned by hand, so no group forms.
                 "group.id": "trueup-dashboard",
                 "enable.auto.commit": False,

@@ -165,7 +165,8 @@ def _step(number: int, entry: object) -> Step:
     where = f"mapping, step {number}"
     if type(entry) is not dict:
         _refuse("a step is an object", where)
-    kind = KINDS.get(entry.get("do")) if type(entry.get("do")) is str else None
+    done = entry.get("do")
+    kind = KINDS.get(done) if type(done) is str else None
     if kind is None:
         _refuse(f"a step does one of {', '.join(KINDS)}", where)
     fields: Mapping[str, Any] = {name: held for name, held in entry.items() if name != "do"}
@@ -183,3 +184,19 @@ def _step(number: int, entry: object) -> Step:
 
 def _refuse(what: str, where: str) -> NoReturn:
     raise ConfigurationError(what, where=where, remedy=_REMEDY)
+
+
+def scalar_of(text: str) -> Scalar:
+    """What a person types for a value: `7`, `true`, `false`, `null` and `"7"` as in JSON, anything else as the text itself."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if type(value) in {str, int, bool, type(None)} else text
+
+
+def text_of(value: Scalar) -> str:
+    """The other way round: what to type for a value."""
+    if type(value) is str:
+        return value if scalar_of(value) == value and type(scalar_of(value)) is str else json.dumps(value)
+    return json.dumps(value)

@@ -6,7 +6,7 @@ A command goes to `trueup.case-commands`; what came of it is read from the audit
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
@@ -88,8 +88,36 @@ def send_commands(
     """
     if len(commands) > COMMANDS_MAX:
         raise ConfigurationError(f"{len(commands)} commands at once", remedy=f"send at most {COMMANDS_MAX} at a time")
-    _deliver(settings.kafka.bootstrap, commands)
-    waiting = {command.command_id for command in commands}
+    messages = [encode_command(command) for command in commands]
+    for key, value in messages:
+        # What the workers could not read would never be answered.
+        decode_command(key, value)
+    deliver(settings.kafka.bootstrap, COMMANDS_TOPIC, messages)
+    answers = await_answers(settings, client, [command.command_id for command in commands], answer_seconds)
+    return [_outcome(command, answers.get(command.command_id)) for command in commands]
+
+
+def deliver(bootstrap: str, topic: str, messages: Iterable[tuple[bytes, bytes]]) -> None:
+    """Put keys and values on a topic, and wait until the broker has all of them.
+
+    Raises:
+        InvalidRecord: `too-large`, the broker would not take one.
+        UnavailableError: it does not take them.
+    """
+    producer = DeliveryProducer(bootstrap)
+    try:
+        for key, value in messages:
+            producer.send(topic, key, value)
+        producer.drain(DELIVERY_SECONDS)
+    finally:
+        producer.close()
+
+
+def await_answers(
+    settings: Settings, client: Client, command_ids: Sequence[str], answer_seconds: float = ANSWER_SECONDS
+) -> dict[str, Answered]:
+    """Command id → what the workers answered; what is not answered in time is left out. Errors: UnavailableError."""
+    waiting = set(command_ids)
     answers: dict[str, Answered] = {}
     deadline = time.monotonic() + answer_seconds
     while waiting:
@@ -99,21 +127,7 @@ def send_commands(
             break
         if waiting:
             time.sleep(POLL_SECONDS)
-    return [_outcome(command, answers.get(command.command_id)) for command in commands]
-
-
-def _deliver(bootstrap: str, commands: Sequence[Command]) -> None:
-    messages = [encode_command(command) for command in commands]
-    for key, value in messages:
-        # What the workers could not read would never be answered.
-        decode_command(key, value)
-    producer = DeliveryProducer(bootstrap)
-    try:
-        for key, value in messages:
-            producer.send(COMMANDS_TOPIC, key, value)
-        producer.drain(DELIVERY_SECONDS)
-    finally:
-        producer.close()
+    return answers
 
 
 def _outcome(command: Command, answer: Answered | None) -> Outcome:

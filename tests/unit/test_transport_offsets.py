@@ -25,6 +25,7 @@ class Row:
     timestamp: int = 0
     key: bytes | None = None
     value: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 def rows(partition: TopicPartition, *offsets: int) -> list[Row]:

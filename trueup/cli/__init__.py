@@ -20,8 +20,11 @@ from trueup.cli.check import check
 from trueup.cli.demo_command import demo
 from trueup.cli.discrepancies import discrepancies
 from trueup.cli.inspect_commands import status, totals, trace
+from trueup.cli.quarantine import quarantine
 from trueup.cli.service_commands import service
+from trueup.cli.sql import sql
 from trueup.cli.up_command import up
+from trueup.cli.users import users
 from trueup.log_setup import set_up_logging
 from trueup.model.errors import TrueupError
 from trueup.model.faults import Fault
@@ -65,8 +68,11 @@ app.command()(trace)
 app.command()(totals)
 app.command()(charge)
 app.command()(check)
+app.command()(sql)
 app.add_typer(discrepancies, name="discrepancies")
 app.add_typer(audit, name="audit")
+app.add_typer(quarantine, name="quarantine")
+app.add_typer(users, name="users")
 app.add_typer(service, name="service", hidden=True)
 
 

@@ -106,7 +106,8 @@ class Worker:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._opening: set[str] = set()
+        self._resting = set(stages)
+        """Stages that may not judge: their partitions have not adopted yet what was said, or are being let go."""
         self._apps: list[AppControl] = []
         self.health = WorkerHealth(stages, outputs, clocks, self._apps, lambda: self._heartbeats.answered)
 
@@ -119,12 +120,9 @@ class Worker:
     ) -> Mapping[TopicPartition, int | None]:
         """Open the state of every assigned partition of these stages, then name the offsets to read from."""
         self._start_once()
-        # What is open already must not be judged before it has adopted what was said earlier.
-        self._opening.update(names)
-        try:
-            positions = await self._open(names, committed)
-        finally:
-            self._opening.difference_update(names)
+        self._resting.update(names)
+        positions = await self._open(names, committed)
+        self._resting.difference_update(names)
         _log.info("partitions_assigned", count=len(committed))
         return positions
 
@@ -158,6 +156,8 @@ class Worker:
 
     async def close(self, names: Sequence[str], partitions: frozenset[TopicPartition]) -> None:
         """Flush and close the partitions of these stages."""
+        # What was judged after the last window would belong to partitions that are gone.
+        self._resting.update(names)
         for stage in map(self._stages.__getitem__, names):
             await stage.revoked({number for topic, number in partitions if topic in stage.topics})
         _log.info("partitions_revoked", count=len(partitions))
@@ -207,7 +207,7 @@ class Worker:
             for name, stage in self._stages.items():
                 for heartbeat in heartbeats:
                     self._clocks[name].add(heartbeat)
-                if name in self._opening:
+                if name in self._resting:
                     continue
                 stage.advance()
                 if stage.partitions:

@@ -68,8 +68,16 @@ class Access:
         self.actions.sweep()
 
 
-def open_access(settings: Settings, *, now_us: Callable[[], int] = lambda: time.time_ns() // 1_000) -> Access:
-    """Open the store of these settings. Errors: ConfigurationError or UnavailableError, with the remedy."""
+def open_access(
+    settings: Settings,
+    *,
+    now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+    passwords: Passwords | None = None,
+) -> Access:
+    """Open the store of these settings; without `passwords` they are kept as hashes of today's strength.
+
+    Errors: ConfigurationError or UnavailableError, with the remedy.
+    """
     dashboard = settings.dashboard
     where = serving(dashboard)
     store = open_store(store_url(dashboard.database_url.get_secret_value(), settings.data_dir))
@@ -82,7 +90,7 @@ def open_access(settings: Settings, *, now_us: Callable[[], int] = lambda: time.
         store=store,
         serving=where,
         is_open=not dashboard.authentication,
-        accounts=Accounts(store, Passwords(), now_us),
+        accounts=Accounts(store, passwords or Passwords(), now_us),
         sessions=Sessions(store, limits, now_us),
         tokens=Tokens(store, now_us),
         links=Links(store, now_us),

@@ -54,8 +54,9 @@ class AccessLayer:
             try:
                 check_host(request, self._access.serving)
                 if not request.url.path.startswith((API, *FOR_EVERYBODY)):
-                    check_origin(request, self._access.serving)
+                    # First of all who it is: the log of actions names whose browser was misused.
                     await run_in_threadpool(identify, request, self._access)
+                    check_origin(request, self._access.serving)
             except TrueupError as error:
                 await answer_error(request, error)(scope, receive, send_noting_status)
             else:

@@ -1,7 +1,8 @@
 """Debezium envelope bytes → `Change`. Pure; every fault is an `InvalidRecord` with a reason to count by.
 
-Source: Debezium 3 PostgreSQL connector, `decimal.handling.mode=string`, `time.precision.mode=adaptive`, JSON with or
-without the embedded schema.
+Source: Debezium 3 connectors, JSON with or without the embedded schema, whole or flattened; `cdc/dialect.py` brings what
+connectors write differently to the form of the PostgreSQL connector with `decimal.handling.mode=string` and
+`time.precision.mode=adaptive`, which is read without a detour.
 """
 
 from __future__ import annotations
@@ -12,6 +13,17 @@ from typing import Any, Final
 
 import orjson
 
+from cdc.dialect import (
+    FLOAT_AMOUNT,
+    PLAIN,
+    SCHEMAS_KEPT_MAX,
+    UNAVAILABLE,
+    Dialect,
+    dialect_of_schema,
+    schema_text,
+)
+from cdc.flattened import as_envelope, is_flattened
+from cdc.position import position_of
 from trueup.model.change import Change, Row
 from trueup.model.errors import InvalidRecord
 from trueup.model.money import minor_units
@@ -21,9 +33,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _INT64_LIMIT: Final = 2**63
 _OPERATIONS: Final = frozenset("cudr")
-UNAVAILABLE: Final = "__debezium_unavailable_value"
-"""What Debezium puts in the place of an unchanged TOAST value; the before-image has the value itself."""
-
 _UNAVAILABLE_BYTES: Final = UNAVAILABLE.encode()
 _DAYS_MIN: Final = -25_567
 _DAYS_MAX: Final = 120_529
@@ -46,10 +55,15 @@ TRACKED: Final[dict[str, tuple[str, ...]]] = {
 
 
 class ChangeDecoder:
-    """Decodes the messages of one table's topic."""
+    """Decodes the messages of one table's topic.
 
-    def __init__(self, table: Table) -> None:
+    `dialect` says how messages without a schema are written.
+    """
+
+    def __init__(self, table: Table, dialect: Dialect = PLAIN) -> None:
         self.table = table
+        self._declared = dialect
+        self._dialects: dict[bytes, Dialect] = {}
         self._columns = [(column.name, column, _CONVERTERS.get(column.kind)) for column in table.columns]
         self._readings = [(name, _PLAIN.get(column.kind), column, convert) for name, column, convert in self._columns]
         self._currency = next((column.name for column in table.columns if column.kind == "currency"), "")
@@ -62,27 +76,23 @@ class ChangeDecoder:
     def decode(self, value: bytes | None, partition: int, offset: int) -> Change | None:
         """The change in one message; None for a tombstone, which says nothing that its delete event did not say.
 
-        Errors: InvalidRecord with codes malformed-json, missing-field, wrong-type, unknown-operation, and those of money.
+        Errors: InvalidRecord with codes malformed-json, missing-field, wrong-type, unknown-operation, truncated,
+        out-of-range, and those of money.
         """
         if value is None:
             return None
-        try:
-            envelope = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            raise InvalidRecord("malformed-json", f"not JSON: {error}") from None
-        if type(envelope) is dict and "payload" in envelope:
-            envelope = envelope["payload"]
-        if type(envelope) is not dict:
-            raise InvalidRecord("wrong-type", "the envelope is not a JSON object")
+        envelope, dialect = self._opened(value)
+        if envelope is None:
+            return None
         source = envelope.get("source")
         if type(source) is not dict:
             raise InvalidRecord("missing-field", "source is missing from the envelope")
         operation = envelope.get("op")
         if type(operation) is not str or operation not in _OPERATIONS:
-            raise InvalidRecord("unknown-operation", f"op {operation!r} is none of c, u, d, r")
+            raise _unknown_operation(operation)
         version, commit_us, name = source.get("lsn"), source.get("ts_us"), source.get("name")
         if type(version) is not int or not 0 <= version < _INT64_LIMIT:
-            raise InvalidRecord("missing-field", f"source.lsn {version!r} is not a log position")
+            version = position_of(source)
         if type(commit_us) is not int:
             commit_us = _milliseconds(source.get("ts_ms"))
         if not 0 <= commit_us < _COMMIT_LIMIT_US:
@@ -95,6 +105,9 @@ class ChangeDecoder:
         if type(image) is not dict:
             lacking = "before" if deleted else "after"
             raise InvalidRecord("missing-field", f"{lacking} is missing from an event with op {operation}")
+        if dialect is not PLAIN:
+            image = dialect.apply(image)
+            before = dialect.apply(before) if type(before) is dict else before
         if _UNAVAILABLE_BYTES in value and type(before) is dict:
             image = {name: before.get(name) if raw == UNAVAILABLE else raw for name, raw in image.items()}
         row = self._row(image)
@@ -106,6 +119,35 @@ class ChangeDecoder:
             self.table, name, row[self._key_place], primary_key,  # type: ignore[arg-type]
             version, commit_us, deleted, row, moves, partition, offset,
         )  # fmt: skip
+
+    def _opened(self, value: bytes) -> tuple[dict[str, Any] | None, Dialect]:
+        """The envelope of a message and how it is written; None for a tombstone with a schema."""
+        try:
+            envelope = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRecord("malformed-json", f"not JSON: {error}") from None
+        dialect = self._declared
+        if type(envelope) is dict and "payload" in envelope:
+            if envelope.get("schema") is not None:
+                dialect = self._dialect_of(envelope["schema"], value)
+            elif "schema" in envelope and envelope["payload"] is None:
+                return None, dialect
+            envelope = envelope["payload"]
+        if type(envelope) is not dict:
+            raise InvalidRecord("wrong-type", "the envelope is not a JSON object")
+        if is_flattened(envelope):
+            envelope = as_envelope(envelope)
+        return envelope, dialect
+
+    def _dialect_of(self, schema: object, value: bytes) -> Dialect:
+        text = schema_text(value)
+        dialect = self._dialects.get(text)
+        if dialect is None:
+            dialect = dialect_of_schema(schema, self.table)
+            if len(self._dialects) >= SCHEMAS_KEPT_MAX:
+                self._dialects.clear()
+            self._dialects[text] = dialect
+        return dialect
 
     def _composite_key(self, row: Row) -> Id:
         """The values of a composite primary key as a JSON list, so that no two keys are alike."""
@@ -136,6 +178,8 @@ class ChangeDecoder:
                     raise InvalidRecord("missing-field", f"{self.table.name}.{name} is missing or no text")
         except InvalidRecord as error:
             place = f"{self.table.name}.{name}"
+            if type(image.get(name)) is float and self.table.columns[self.table.place(name)].kind == "money":
+                raise InvalidRecord("float-amount", f"{place} {FLOAT_AMOUNT}") from None
             raise InvalidRecord(error.code, error.what if place in error.what else f"{place}: {error.what}") from None
         return tuple(values)
 
@@ -174,6 +218,14 @@ class ChangeDecoder:
         return tuple(moves)
 
 
+def _unknown_operation(operation: object) -> InvalidRecord:
+    if operation == "t":
+        return InvalidRecord(
+            "truncated", "the table was truncated: rows seen before stay in the books until it is read anew"
+        )
+    return InvalidRecord("unknown-operation", f"op {operation!r} is none of c, u, d, r, t")
+
+
 def _milliseconds(value: object) -> int:
     if type(value) is not int:
         raise InvalidRecord("missing-field", "source.ts_us and source.ts_ms are missing: the commit time is unknown")
@@ -206,6 +258,9 @@ def _int(raw: object, table: Table, column: Column) -> int:
 
 
 def _flag(raw: object, table: Table, column: Column) -> bool:
+    if type(raw) is int and raw in {0, 1}:
+        # MySQL's BOOLEAN is a TINYINT(1).
+        return raw == 1
     if type(raw) is not bool:
         raise InvalidRecord("wrong-type", f"{table.name}.{column.name} {raw!r:.60} is not true or false")
     return raw

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from cdc.decode import UNAVAILABLE
+from cdc.dialect import UNAVAILABLE
 from cdc.pgoutput import Tuple, Unchanged, Value
 from cdc.values import Fragment, fragment_of
 from trueup.model.errors import InvalidRecord

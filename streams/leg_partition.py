@@ -5,7 +5,7 @@ It keeps no state: a row version is sent as often as it is read, and registers t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cdc.decode import ChangeDecoder
@@ -30,6 +30,7 @@ from streams.store import Meta
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
 from trueup.model.registers import Register
+from trueup.model.tables import Table
 
 
 class Route(NamedTuple):
@@ -45,7 +46,11 @@ Routes = dict[str, list[Route]]
 """Topic → the legs that it serves."""
 
 
-def routes_of(groups: Iterable[SpecGroup], topic_of: Mapping[str, str]) -> Routes:
+def routes_of(
+    groups: Iterable[SpecGroup],
+    topic_of: Mapping[str, str],
+    decoder_of: Callable[[Table], ChangeDecoder] = ChangeDecoder,
+) -> Routes:
     """The routes of all legs; `topic_of` is source table as specs name it → topic.
 
     Moves of the match key are told as well: they tell which group a row has left. Legs that read a table alike share a
@@ -57,7 +62,7 @@ def routes_of(groups: Iterable[SpecGroup], topic_of: Mapping[str, str]) -> Route
         for leg in group.legs:
             table = leg.table._replace(tracked=tuple(dict.fromkeys((*leg.table.tracked, *leg.match))))
             topic = topic_of[leg.source_table]
-            decoder = decoders.setdefault((topic, table), ChangeDecoder(table))
+            decoder = decoders.setdefault((topic, table), decoder_of(table))
             routes.setdefault(topic, []).append(Route(group, leg, shape_of(leg), decoder))
     return routes
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
 from cdc.delivery import first_offsets
+from cdc.source_decoder import source_decoder
 from clickhouse.schema import GROUP_WIDE
 from reconcile.spec.model import Tolerances
 from streams.batch import Stage
@@ -52,7 +54,7 @@ class LegOpener:
 
     def __init__(self, settings: Settings, specs: UserSpecs, output: Output) -> None:
         self._bootstrap = settings.kafka.bootstrap
-        self._routes = routes_of(specs.groups, specs.topic_of)
+        self._routes = routes_of(specs.groups, specs.topic_of, partial(source_decoder, settings.source))
         self._output = output
 
     def __call__(self, number: int, committed: Mapping[str, int]) -> StagePartition:

@@ -35,6 +35,13 @@ class SourceSettings(_Section):
     slot: str = Field("trueup", pattern=r"^[a-z0-9_]+$")
     publication: str = Field("trueup", pattern=r"^[a-z0-9_]+$")
     heartbeat_interval_seconds: Seconds = 0.1
+    decimal_scale: int | None = Field(
+        None,
+        ge=0,
+        le=38,
+        description="digits behind the point of amounts that come as base64; empty = they come as text",
+    )
+    timestamp_unit: Literal["ms", "us", "ns"] = Field("us", description="unit of times that come as whole numbers")
 
 
 class KafkaSettings(_Section):
@@ -176,7 +183,9 @@ class DashboardSettings(_Section):
     public_names: list[str] = Field([], description="host names by which browsers reach it directly")
     proxy_origin: str = Field("", description="https origin of the reverse proxy in front")
     trusted_proxies: list[str] = Field(["127.0.0.1"], description="addresses whose X-Forwarded headers are believed")
-    session_idle_minutes: int = Field(120, ge=1, le=43_200, description="a session ends after so long without a request")
+    session_idle_minutes: int = Field(
+        120, ge=1, le=43_200, description="a session ends after so long without a request"
+    )
     session_hours: int = Field(12, ge=1, le=720, description="and after so long in any case")
     oidc: OidcSettings = OidcSettings()
 

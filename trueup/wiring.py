@@ -9,6 +9,7 @@ from typing import Final
 
 from cdc.decode import ChangeDecoder
 from cdc.delivery import DeliveryProducer
+from cdc.source_decoder import source_decoder
 from cdc.topics import source_topic
 from clickhouse.client import connect
 from clickhouse.rebuild import read_rule_classes
@@ -133,14 +134,14 @@ class _Builder:
         self.clocks = {
             stage.name: SourceClock([source.name], stage.topics if stage.name == LEGS else ()) for stage in self.stages
         }
-        self.reference_decoders = {self.topics[table.name]: ChangeDecoder(table) for table in REFERENCE_TABLES}
+        self.reference_decoders = {self.topics[table.name]: source_decoder(source, table) for table in REFERENCE_TABLES}
         self.references = References(list(self.reference_decoders), [source.name], settings.kafka.partitions)
         self.apps: dict[str, StreamApp] = {}
 
     def decoders(self, stage: Stage) -> dict[str, ChangeDecoder]:
         """Topic → decoder of a stage's source tables."""
         tables = {topic: TABLES[table] for table, topic in self.topics.items()}
-        return {topic: ChangeDecoder(tables[topic]) for topic in stage.topics if topic in tables}
+        return {topic: source_decoder(self.settings.source, tables[topic]) for topic in stage.topics if topic in tables}
 
     def mark_durable(self, stage: str, ends: Mapping[TopicPartition, int]) -> None:
         """Pass the mark on to the transport of the stage's application."""

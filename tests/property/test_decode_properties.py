@@ -20,7 +20,7 @@ from trueup.model.tables import ORDER_TABLES, STATEMENT_TABLES
 
 CODES = {
     "malformed-json", "missing-field", "wrong-type", "unknown-operation", "out-of-range", "not-a-number", "not-finite",
-    "too-fine", "amount-overflow", "unknown-currency",
+    "too-fine", "amount-overflow", "unknown-currency", "float-amount", "truncated",
 }  # fmt: skip
 TABLES = st.sampled_from(sorted(DECODERS))
 JSON = st.recursive(

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from cdc.decode import UNAVAILABLE
+from cdc.dialect import UNAVAILABLE
 from tests.source_log import DECODERS, SOURCE, START_US, Row, envelope, row_of
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
@@ -91,7 +91,7 @@ def test_every_truncation_is_malformed() -> None:
         ({"payload": [GOOD]}, "wrong-type"),
         ({}, "missing-field"),
         ({**GOOD, "source": "here"}, "missing-field"),
-        ({**GOOD, "op": "t"}, "unknown-operation"),
+        ({**GOOD, "op": "t"}, "truncated"),
         ({**GOOD, "op": None}, "unknown-operation"),
         ({**GOOD, "op": ["c"]}, "unknown-operation"),
         ({**GOOD, "op": {}}, "unknown-operation"),
@@ -131,7 +131,7 @@ def test_a_bad_envelope_is_refused(value: Any, code: str) -> None:
         ("billing_item", {"currency": None}, "missing-field"),
         ("billing_item", {"currency": "BTC"}, "unknown-currency"),
         ("billing_item", {"amount": None}, "missing-field"),
-        ("billing_item", {"amount": 8.0}, "wrong-type"),
+        ("billing_item", {"amount": 8.0}, "float-amount"),
         ("billing_item", {"amount": "NaN"}, "not-finite"),
         ("billing_item", {"amount": "9" * 35}, "amount-overflow"),
         ("billing_item", {"amount": "1e24"}, "amount-overflow"),

@@ -119,6 +119,8 @@ def settings_of(model: BaseModel, prefix: str = "") -> dict[str, object]:
 
 
 def default_text(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,0 +1,95 @@
+"""The list of discrepancies as an address says it, and the rows that a person has chosen in it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, get_args
+from urllib.parse import urlencode
+
+from clickhouse.case_reader import Sort
+from trueup.case_choice import Choice, read_choice, read_word
+from trueup.model.errors import ConfigurationError
+from trueup.model.money import EXPONENTS
+
+PATH: Final = "/discrepancies"
+SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
+
+_SEEN: Final = re.compile(
+    r"([0-9a-f]{32})~([0-9]{1,9})~([0-9]{1,9})~([A-Z]{3})?~(-?[0-9]{1,38}(?:\.[0-9]{1,4})?)?~(-?[0-9]{1,38}(?:\.[0-9]{1,4})?)?"
+)
+
+
+class View(NamedTuple):
+    """What the list shows: which cases, in which order, and from which cursor on."""
+
+    choice: Choice = Choice()
+    sort: Sort = "opened"
+    after: str = ""
+    before: str = ""
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Names and texts that `read_view` reads back; what is the default is left out."""
+        rest = {"sort": self.sort if self.sort != "opened" else "", "after": self.after, "before": self.before}
+        return [*self.choice.pairs(), *((name, text) for name, text in rest.items() if text)]
+
+    def address(self, path: str = PATH) -> str:
+        """The address that shows this."""
+        query = urlencode(self.pairs())
+        return f"{path}?{query}" if query else path
+
+    def turned_to(self, *, after: str = "", before: str = "") -> str:
+        """The address of another page of the same list."""
+        return self._replace(after=after, before=before).address()
+
+    def choosing(self, **fields: Any) -> str:
+        """The address of the list with other fields of its choice, from its first page on."""
+        return View(self.choice._replace(**fields), self.sort).address()
+
+    def sorted_by(self, sort: Sort) -> str:
+        """The address of the list in another order."""
+        return View(self.choice, sort).address()
+
+
+def read_view(pairs: Iterable[tuple[str, str]]) -> View:
+    """The view of an address. Errors: ConfigurationError, naming what cannot be read."""
+    pairs = list(pairs)
+    rest = {name: text for name, text in pairs if name in {"sort", "after", "before"} and text}
+    sort = rest.get("sort", "opened")
+    read_word(sort, SORTS, "sort")
+    view = View(read_choice(pairs), after=rest.get("after", ""), before=rest.get("before", ""))
+    return view._replace(sort=sort)  # type: ignore[arg-type]  # it is one of SORTS
+
+
+def difference(case: Mapping[str, Any]) -> Decimal | None:
+    """Actual − expected in major units, a missing side counting as nothing; None without amounts."""
+    if case["expected"] is None and case["actual"] is None:
+        return None
+    return Decimal((case["actual"] or 0) - (case["expected"] or 0))
+
+
+def seen_text(case: Mapping[str, Any]) -> str:
+    """What a person sees of a row of `v_cases`, as the value of its checkbox: a decision is about exactly this."""
+    expected, actual = ("" if case[name] is None else f"{case[name]:f}" for name in ("expected", "actual"))
+    return "~".join(
+        (case["discrepancy_id"], str(case["revision"]), str(case["occurrences"]), case["currency"], expected, actual)
+    )
+
+
+def read_seen(text: str) -> dict[str, Any]:
+    """The columns of a row that `seen_text` wrote. Errors: ConfigurationError."""
+    found = _SEEN.fullmatch(text)
+    if found is None or (found[4] or "") not in {"", *EXPONENTS}:
+        raise ConfigurationError(
+            f"{text[:80]!r} is no row of the list", where="case", remedy="open the list again and choose anew"
+        )
+    expected, actual = (Decimal(amount) if amount else None for amount in (found[5], found[6]))
+    return {
+        "discrepancy_id": found[1],
+        "revision": int(found[2]),
+        "occurrences": int(found[3]),
+        "currency": found[4] or "",
+        "expected": expected,
+        "actual": actual,
+    }

@@ -190,6 +190,12 @@ class DashboardSettings(_Section):
     oidc: OidcSettings = OidcSettings()
 
 
+class AlertSettings(_Section):
+    """Alerts: where they are sent is declared in a file of their own."""
+
+    file: str = Field("", description="path of the file of alerts; empty = off")
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -206,6 +212,7 @@ class Settings(BaseSettings):
     charging: ChargingSettings = ChargingSettings()
     cases: CaseSettings = CaseSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    alerts: AlertSettings = AlertSettings()
     specs: list[str] = Field(
         ["settlement"], min_length=1, description="specs that are judged: names of shipped ones, or paths of files"
     )

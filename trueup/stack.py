@@ -89,6 +89,9 @@ class Stack:
         self._rules = rules or base.rules
         self._streams = streams or base.streams
         self._charging = _with_absolute_file(charging or base.charging)
+        self._alerts = base.alerts.model_copy(
+            update={"file": base.alerts.file and str(Path(base.alerts.file).resolve())}
+        )
         self.supervisor = Supervisor(
             self.data_dir,
             templates={"worker": self._worker_service, "cdc": lambda _: self._cdc_service()},
@@ -125,6 +128,7 @@ class Stack:
                 "streams": self._streams,
                 "charging": self._charging,
                 "dashboard": self._dashboard,
+                "alerts": self._alerts,
                 "specs": self._specs,
             }
         )
@@ -169,6 +173,14 @@ class Stack:
         self.supervisor.add(self._cdc_service())
         self.start_workers()
         self.start_dashboard()
+        self.start_alerts()
+
+    def start_alerts(self) -> None:
+        """Start sending alerts if there is a file of them, and return when the topics are read."""
+        if self._alerts.file:
+            self._say("starting the alerts")
+            self.supervisor.add(self._alerts_service())
+            self.supervisor.wait_ready(READY_SECONDS)
 
     def start_dashboard(self) -> None:
         """Start the dashboard, and return when it answers."""
@@ -272,6 +284,7 @@ class Stack:
             env=environment(self.settings),
             ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
             ready_timeout_seconds=RECOVERY_SECONDS,
+            awaited=False,
             stop_timeout_seconds=30,
             port=port,
             serves_metrics=True,
@@ -289,6 +302,19 @@ class Stack:
             ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
             ready_timeout_seconds=RECOVERY_SECONDS,
             stop_timeout_seconds=75,
+            port=port,
+            serves_metrics=True,
+        )
+
+    def _alerts_service(self) -> Service:
+        port = free_port()
+        return Service(
+            name="alerts",
+            command=[sys.executable, "-m", "trueup.cli", "service", "alerts", "--metrics-port", str(port)],
+            env=environment(for_dashboard(self.settings, self._passwords["dashboard"])),
+            ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
+            ready_timeout_seconds=90,
+            stop_timeout_seconds=60,
             port=port,
             serves_metrics=True,
         )

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from trueup import __version__
 from trueup.checking.settings_check import read_settings
+from trueup.cli.alerts import alerts
 from trueup.cli.audit import audit
 from trueup.cli.charge import charge
 from trueup.cli.check import check
@@ -71,6 +72,7 @@ app.command()(check)
 app.command()(sql)
 app.add_typer(discrepancies, name="discrepancies")
 app.add_typer(audit, name="audit")
+app.add_typer(alerts, name="alerts")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(users, name="users")
 app.add_typer(service, name="service", hidden=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from trueup.alert_wiring import run_alerts
 from trueup.dashboard_wiring import run_dashboard
 from trueup.log_setup import set_up_logging
 from trueup.settings import Settings
@@ -33,3 +34,11 @@ def worker(
 def dashboard() -> None:
     """Serve the pages until SIGTERM; settings come from the environment."""
     run_dashboard(Settings())
+
+
+@service.command()
+def alerts(
+    metrics_port: Annotated[int | None, typer.Option(help="Serve metrics and health on 127.0.0.1:PORT.")] = None,
+) -> None:
+    """Send alerts until SIGTERM; settings come from the environment."""
+    raise typer.Exit(run_alerts(Settings(), metrics_port))

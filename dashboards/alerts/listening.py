@@ -1,0 +1,106 @@
+"""Reads the discrepancy topics for alerts. How far is kept beside what followed from it, and told to Kafka afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from dashboards.alerts.intake import Incoming
+from reconcile.cases.verdicts import CLASSES
+from streams.messages import DISCREPANCY_PREFIX
+from trueup.model.errors import UnavailableError
+
+GROUP: Final = "trueup-alerts"
+TOPICS: Final = tuple(DISCREPANCY_PREFIX + kind for kind in sorted(CLASSES))
+RECORDS_MAX: Final = 500
+LAG_SECONDS_MAX: Final = 2.0
+
+_log = structlog.get_logger()
+
+Offsets = Callable[[], dict[tuple[str, int], int]]
+
+
+class Listener:
+    """A consumer of the discrepancy topics in a group of its own.
+
+    It goes on from where the small database says; a partition that it does not know starts at what was told to Kafka, or at
+    the beginning, so that the first start tells what stands open.
+
+    Args:
+        bootstrap: address of the broker.
+        offsets: (topic, partition) → where to go on, read anew at each assignment.
+    """
+
+    def __init__(self, bootstrap: str, offsets: Offsets) -> None:
+        self._bootstrap = bootstrap
+        self._offsets = offsets
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": GROUP,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "error_cb": self._on_error,
+                "log_level": 0,  # what goes wrong comes to error_cb
+            }
+        )
+        self._consumer.subscribe(list(TOPICS), on_assign=self._on_assign)
+
+    def poll(self, wait_seconds: float) -> list[Incoming]:
+        """The next messages. Errors: UnavailableError."""
+        try:
+            messages = self._consumer.consume(RECORDS_MAX, wait_seconds)
+        except KafkaException as error:
+            raise UnavailableError(f"the topics cannot be read: {error.args[0]}", where=self._bootstrap) from error
+        return [_incoming(message) for message in messages if not self._is_error(message)]
+
+    def told(self, messages: Sequence[Incoming]) -> None:
+        """Tell Kafka that these were taken in; whether that arrives matters only to who watches the lag."""
+        ends: dict[tuple[str, int], int] = {}
+        for one in messages:
+            ends[(one.topic, one.partition)] = max(ends.get((one.topic, one.partition), 0), one.offset + 1)
+        if ends:
+            offsets = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def lag_records(self) -> int:
+        """Records that wait, as far as the broker has told their ends."""
+        lag = 0
+        for place in self._consumer.position(self._consumer.assignment()):
+            _, end = self._consumer.get_watermark_offsets(place, timeout=LAG_SECONDS_MAX, cached=True)
+            if place.offset >= 0 and end >= 0:
+                lag += max(0, end - place.offset)
+        return lag
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        known = self._offsets()
+        for place in places:
+            place.offset = known.get((place.topic, place.partition), place.offset)
+        consumer.assign(places)
+
+    def _is_error(self, message: Message) -> bool:
+        error: KafkaError | None = message.error()
+        if error is None:
+            return False
+        if error.fatal() or not (error.retriable() or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
+            raise UnavailableError(f"the topics cannot be read: {error.str()}", where=self._bootstrap)
+        return True
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            _log.warning("broker_unreachable", where=self._bootstrap)
+
+
+def _incoming(message: Message) -> Incoming:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return Incoming(topic, partition, offset, message.key(), message.value())

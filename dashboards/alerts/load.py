@@ -1,0 +1,201 @@
+"""Reads the file of alerts: `load_alerts` gives what it declares, or every error in it at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from dashboards.alerts.declared import DeclaredAlerts, DeclaredEmail, DeclaredRoute
+from reconcile.spec.errors import Problem
+from reconcile.spec.lines import Place, line_of, lines_of
+from trueup.model.errors import ConfigurationError
+from trueup.model.money import EXPONENTS
+
+_AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
+_PAGE: Final = "docs/alerts.md shows a whole file"
+_KINDS: Final = frozenset({"webhook", "slack", "feishu", "dingtalk", "email"})
+
+
+class AlertFileError(ConfigurationError):
+    """The file of alerts cannot be used; `problems` are all of its faults, in the order of their lines."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda problem: problem.line)
+        first = self.problems[0]
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        super().__init__(
+            first.what + more,
+            where=f"{first.file}, line {first.line}",
+            remedy=first.remedy + ("; `trueup alerts check` prints every error" if more else ""),
+        )
+
+
+def load_alerts(file: str | Path, known_rules: Collection[str] | None = None) -> DeclaredAlerts:
+    """What the file declares.
+
+    Args:
+        file: its path.
+        known_rules: rules that routes may name; None does not check them.
+
+    Errors: AlertFileError with every problem.
+    """
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        problem = Problem("the file of alerts does not exist", str(file), 1, "give its path as alerts.file")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = Problem(f"the file cannot be read: {error}", str(file), 1, "give a readable file of UTF-8 text")
+    else:
+        return read_alerts(text, file=str(file), known_rules=known_rules)
+    raise AlertFileError([problem])
+
+
+def read_alerts(text: str, *, file: str, known_rules: Collection[str] | None = None) -> DeclaredAlerts:
+    """What a text declares; `file` is what errors call it. Errors: AlertFileError with every problem."""
+    reading = _Reading(text, file)
+    declared = reading.declared()
+    reading.check(declared, known_rules)
+    if reading.problems:
+        raise AlertFileError(reading.problems)
+    return declared
+
+
+class _Reading:
+    """One reading of one file; problems are collected, so that all are told."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.text = text
+        self.file = file
+        self.lines = lines_of(text)
+        self.problems: list[Problem] = []
+
+    def report(self, place: Place, what: str, remedy: str) -> None:
+        problem = Problem(what, self.file, line_of(self.lines, place), remedy)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def declared(self) -> DeclaredAlerts:
+        """What the file declares, of the right shape; AlertFileError if it is not."""
+        try:
+            document = tomllib.loads(self.text)
+        except tomllib.TOMLDecodeError as error:
+            at = _AT_LINE.search(str(error))
+            line = int(at[1]) if at else max(1, len(self.text.splitlines()))
+            what = f"the file is not valid TOML: {_AT_LINE.sub('', str(error)).strip()}"
+            raise AlertFileError([Problem(what, self.file, line, "see https://toml.io for the format")]) from None
+        try:
+            return DeclaredAlerts.model_validate(document)
+        except ValidationError as error:
+            for fault in error.errors():
+                self._report_fault(document, fault["type"], fault["loc"], fault["msg"])
+            raise AlertFileError(self.problems) from None
+
+    def _report_fault(self, document: dict[str, Any], kind: str, loc: tuple[int | str, ...], message: str) -> None:
+        place = _place_in(document, loc)
+        key = next((str(part) for part in reversed(place) if isinstance(part, str)), "the file")
+        if kind == "missing":
+            self.report(place, f"`{loc[-1]}` is missing", f"add `{loc[-1]} = …`; {_PAGE}")
+        elif kind == "extra_forbidden":
+            close = difflib.get_close_matches(str(loc[-1]), _known_keys(), n=1)
+            remedy = f"did you mean `{close[0]}`?" if close else f"take it out; {_PAGE}"
+            self.report(place, f"there is no key `{loc[-1]}` here", remedy)
+        elif kind.startswith("union_tag"):
+            self.report((*place, "kind"), "there is no such kind of channel", f"use one of {', '.join(sorted(_KINDS))}")
+        else:
+            self.report(place, f"`{key}`: {message.removeprefix('Value error, ')}", _PAGE)
+
+    def check(self, declared: DeclaredAlerts, known_rules: Collection[str] | None) -> None:
+        """What one part says about another."""
+        for what, names in (
+            ("channel", [channel.name for channel in declared.channels]),
+            ("route", [route.name for route in declared.routes]),
+        ):
+            for number, name in enumerate(names):
+                if name in names[:number]:
+                    self.report((what, number, "name"), f"two {what}s are called {name}", "rename one of them")
+        for number, channel in enumerate(declared.channels):
+            if isinstance(channel, DeclaredEmail) and not _lists_mail_host(declared.targets.hosts, channel):
+                self.report(
+                    ("channel", number, "host"),
+                    f"`host`: {channel.host}:{channel.port} is not among the hosts that alerts may reach",
+                    f'add "{channel.host}:{channel.port}" to `hosts` of [targets]',
+                )
+        for number, route in enumerate(declared.routes):
+            self._check_route(declared, route, ("route", number), known_rules)
+
+    def _check_route(
+        self, declared: DeclaredAlerts, route: DeclaredRoute, place: Place, known_rules: Collection[str] | None
+    ) -> None:
+        channels = [channel.name for channel in declared.channels]
+        for key, names, known in (
+            ("channels", route.channels, channels),
+            ("outside_critical", [route.outside_critical] if route.outside_critical else [], channels),
+            ("hours", [route.hours] if route.hours else [], list(declared.hours)),
+            ("rules", route.rules or [], None if known_rules is None else sorted(known_rules)),
+        ):
+            for name in names:
+                if known is not None and name not in known:
+                    close = difflib.get_close_matches(name, known, n=1)
+                    known_text = ", ".join(known[:20]) or "none"
+                    remedy = f"did you mean {close[0]!r}?" if close else f"there are: {known_text}"
+                    self.report((*place, key), f"`{key}`: there is no {name!r}", remedy)
+        for currency in route.currencies or []:
+            if currency not in EXPONENTS:
+                self.report(
+                    (*place, "currencies"),
+                    f"`currencies`: {currency!r} is no ISO-4217 currency",
+                    "write codes such as USD",
+                )
+        if route.outside_critical is not None and route.hours is None:
+            self.report(
+                (*place, "outside_critical"),
+                "`outside_critical` says nothing without working hours",
+                "add `hours = …`, or take it out",
+            )
+        if any(later <= earlier for earlier, later in zip(route.remind, route.remind[1:], strict=False)):
+            self.report(
+                (*place, "remind"),
+                "`remind`: each distance must be longer than the one before",
+                'write ["4h", "1d", "3d"]',
+            )
+
+
+def _lists_mail_host(hosts: Collection[str], channel: DeclaredEmail) -> bool:
+    return f"{channel.host}:{channel.port}" in hosts
+
+
+def _known_keys() -> list[str]:
+    models: list[Any] = [DeclaredAlerts]
+    keys: set[str] = set()
+    for model in models:
+        for name, field in model.model_fields.items():
+            keys.add(field.alias or name)
+            models += [inner for inner in _models_in(field.annotation) if inner not in models]
+    return sorted(keys)
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+
+
+def _place_in(document: dict[str, Any], loc: tuple[int | str, ...]) -> Place:
+    """The place in the file, without the parts that pydantic adds for the choice of a channel's kind."""
+    place: Place = ()
+    value: Any = document
+    for part in loc:
+        if isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        elif isinstance(value, dict) and part in value:
+            value = value[str(part)]
+        else:
+            continue
+        place = (*place, part)
+    return place

@@ -7,16 +7,19 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
 import psutil
 import pytest
 
 from trueup.embedded.logs import rotate, tail
 from trueup.embedded.runtime import ServiceState, State, is_locked, read_runtime
+from trueup.embedded.scrape_targets import TARGETS_FILE
 from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, TrueupError, UnavailableError
@@ -297,3 +300,41 @@ def test_children_die_with_a_killed_supervisor(tmp_path: Path) -> None:
         process.kill()
         until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in children))
         until(lambda: not is_locked(tmp_path))
+
+
+def scraped(data_dir: Path) -> list[tuple[str, str]]:
+    """(service, address) of what Prometheus is told to ask."""
+    targets = orjson.loads((data_dir / TARGETS_FILE).read_bytes())
+    return [(target["labels"]["service"], *target["targets"]) for target in targets]
+
+
+def test_prometheus_finds_what_serves_metrics_also_after_scaling(tmp_path: Path) -> None:
+    def worker(number: int) -> Service:
+        return child(f"worker-{number}", port=23_000 + number, serves_metrics=True)
+
+    services = [child("postgres", port=22_000), worker(1)]
+    with running(Supervisor(tmp_path, services, templates={"worker": worker}, backoff=QUICK)) as supervisor:
+        assert scraped(tmp_path) == [("worker-1", "127.0.0.1:23001")]
+        supervisor.scale("worker", 2)
+        until(lambda: one(supervisor, "worker-2").state is State.READY)
+        until(lambda: scraped(tmp_path)[1:] == [("worker-2", "127.0.0.1:23002")])
+        supervisor.scale("worker", 1)
+        assert scraped(tmp_path) == [("worker-1", "127.0.0.1:23001")]
+
+
+def test_what_is_not_awaited_holds_nobody_up(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    services = [child("slow", ready=ready.exists, awaited=False), child("next")]
+    supervisor = Supervisor(tmp_path / "data", services, backoff=QUICK)
+    starting = threading.Thread(target=supervisor.start)
+    starting.start()
+    try:
+        until(lambda: one(supervisor, "next").state is State.READY)
+        assert one(supervisor, "slow").state is State.STARTING
+        ready.touch()
+        starting.join(WAIT_SECONDS)
+        assert one(supervisor, "slow").state is State.READY
+    finally:
+        ready.touch()
+        starting.join(WAIT_SECONDS)
+        supervisor.stop()

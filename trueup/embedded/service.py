@@ -59,10 +59,12 @@ class Service:
         env: variables added to the supervisor's environment.
         ready: says whether the service answers; must itself return within a second or two.
         ready_timeout_seconds: how long a start may take.
+        awaited: whether the services after it start only when it is ready.
         stop_signal: asks the process to end.
         stop_timeout_seconds: how long it may take to end before it is killed.
         restart: whether it is started again when it dies.
         port: for display.
+        serves_metrics: whether Prometheus finds `/metrics` at the port.
         user: system user to run as; None for the supervisor's own.
         cwd: working directory; None for the supervisor's own.
         death_signal: what the process receives when the supervisor itself is killed (Linux).
@@ -73,10 +75,12 @@ class Service:
     env: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], bool] = always_ready
     ready_timeout_seconds: float = 60.0
+    awaited: bool = True
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_seconds: float = 15.0
     restart: bool = True
     port: int | None = None
+    serves_metrics: bool = False
     user: ProcessUser | None = None
     cwd: Path | None = None
     death_signal: signal.Signals = signal.SIGKILL

@@ -15,6 +15,7 @@ import structlog
 from trueup.embedded.child import Child
 from trueup.embedded.logs import rotate, tail
 from trueup.embedded.runtime import DataDirLock, RuntimeState, ServiceState, State, write_runtime
+from trueup.embedded.scrape_targets import write_targets
 from trueup.embedded.service import Backoff, Service
 from trueup.model.errors import ConfigurationError, TrueupError, UnavailableError
 
@@ -36,8 +37,8 @@ class Supervisor:
     the main thread only. The children die with this process, even when it is killed.
 
     Args:
-        data_dir: made if absent; takes the lock, `runtime.json` and `log/<name>.log`.
-        services: started in this order; a service starts when those of the groups before it have been ready.
+        data_dir: made if absent; takes the lock, `runtime.json`, `prometheus-targets.json` and `log/<name>.log`.
+        services: started in this order; a service starts when the awaited ones of the groups before it have been ready.
         templates: group name → function of a number ≥ 1 that makes the service `<group>-<number>`, for `scale`.
         backoff: delays and bounds of restarts.
         monotonic: seconds, for delays.
@@ -263,7 +264,7 @@ class Supervisor:
                 group, group_ready = child.service.group, True
             if earlier_ready or child.state is not State.STOPPED:
                 changed = child.step() or changed
-            group_ready = group_ready and child.was_ready
+            group_ready = group_ready and (child.was_ready or not child.service.awaited)
         self._rotate_logs()
         if changed:
             self._write()
@@ -291,11 +292,16 @@ class Supervisor:
                 except OSError as error:  # a full disk: the services may still save what they do
                     _logger.warning("log not rotated", log=str(child.log), error=str(error))
 
+    def _scraped(self) -> list[tuple[str, int]]:
+        services = [child.service for child in self._all()]
+        return [(one.name, one.port) for one in services if one.serves_metrics and one.port is not None]
+
     def _write(self) -> None:
         with self._lock:
             runtime = RuntimeState(supervisor_pid=os.getpid(), started_us=self._started_us, services=self.states())
             try:
                 write_runtime(self._data_dir, runtime)
+                write_targets(self._data_dir, self._scraped())
             except OSError as error:
                 _logger.warning("state not written", data_dir=str(self._data_dir), error=str(error))
 

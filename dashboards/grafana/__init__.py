@@ -1,0 +1,1 @@
+"""Grafana's data sources, dashboards and alarms as files, made from code: nothing is clicked together."""

@@ -71,7 +71,7 @@ def sign_in(
 
 
 @router.get(ONCE, dependencies=[OpenToAll])
-def sign_in_once(request: Request, board: BoardDep, token: Annotated[str, Form()] = "") -> Response:
+def sign_in_once(request: Request, board: BoardDep, token: str = "") -> Response:
     """Sign in by a one-time link; only a browser on the same machine may."""
     access = board.access
     note_action(request, "sign in by a link")

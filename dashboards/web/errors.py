@@ -137,7 +137,8 @@ def _to_sign_in(request: Request) -> Response:
         shown = urlsplit(request.headers.get("hx-current-url", ""))
         back = local_address(shown.path + (f"?{shown.query}" if shown.query else ""))
         return Response(status_code=401, headers={"HX-Redirect": f"{SIGN_IN}?next={quote(back, safe='')}"})
-    if "text/html" not in request.headers.get("accept", "text/html") and request.method == "GET":
+    if "text/event-stream" in request.headers.get("accept", ""):
+        # An event source would follow to the sign-in and find no events there.
         return Response(status_code=401)
     back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if request.method not in {"GET", "HEAD"}:

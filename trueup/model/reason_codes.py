@@ -6,6 +6,7 @@ from typing import Final
 
 REASON_CODES: Final = (
     "amount-overflow",
+    "float-amount",
     "malformed-command",
     "malformed-heartbeat",
     "malformed-json",
@@ -25,6 +26,7 @@ REASON_CODES: Final = (
     "out-of-range",
     "too-fine",
     "too-large",
+    "truncated",
     "unknown-currency",
     "unknown-operation",
     "wrong-key",

@@ -1,8 +1,7 @@
-"""The list of discrepancies as an address says it, and the rows that a person has chosen in it. Pure."""
+"""The list of discrepancies as an address says it. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, get_args
@@ -10,15 +9,9 @@ from urllib.parse import urlencode
 
 from clickhouse.case_reader import Sort
 from trueup.case_choice import Choice, read_choice, read_word
-from trueup.model.errors import ConfigurationError
-from trueup.model.money import EXPONENTS
 
 PATH: Final = "/discrepancies"
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
-
-_SEEN: Final = re.compile(
-    r"([0-9a-f]{32})~([0-9]{1,9})~([0-9]{1,9})~([A-Z]{3})?~(-?[0-9]{1,38}(?:\.[0-9]{1,4})?)?~(-?[0-9]{1,38}(?:\.[0-9]{1,4})?)?"
-)
 
 
 class View(NamedTuple):
@@ -67,29 +60,3 @@ def difference(case: Mapping[str, Any]) -> Decimal | None:
     if case["expected"] is None and case["actual"] is None:
         return None
     return Decimal((case["actual"] or 0) - (case["expected"] or 0))
-
-
-def seen_text(case: Mapping[str, Any]) -> str:
-    """What a person sees of a row of `v_cases`, as the value of its checkbox: a decision is about exactly this."""
-    expected, actual = ("" if case[name] is None else f"{case[name]:f}" for name in ("expected", "actual"))
-    return "~".join(
-        (case["discrepancy_id"], str(case["revision"]), str(case["occurrences"]), case["currency"], expected, actual)
-    )
-
-
-def read_seen(text: str) -> dict[str, Any]:
-    """The columns of a row that `seen_text` wrote. Errors: ConfigurationError."""
-    found = _SEEN.fullmatch(text)
-    if found is None or (found[4] or "") not in {"", *EXPONENTS}:
-        raise ConfigurationError(
-            f"{text[:80]!r} is no row of the list", where="case", remedy="open the list again and choose anew"
-        )
-    expected, actual = (Decimal(amount) if amount else None for amount in (found[5], found[6]))
-    return {
-        "discrepancy_id": found[1],
-        "revision": int(found[2]),
-        "occurrences": int(found[3]),
-        "currency": found[4] or "",
-        "expected": expected,
-        "actual": actual,
-    }

@@ -15,16 +15,7 @@ from starlette.requests import Request
 from clickhouse.case_reader import UNSETTLED
 from dashboards.access.account import Account, Role
 from dashboards.access.refusals import NotAllowed
-from dashboards.pages.case_view import PATH, View, difference, read_seen, read_view, seen_text
-from dashboards.pages.decision import (
-    POSSIBLE,
-    SECOND_PERSON,
-    SNOOZES,
-    Decision,
-    commands_of,
-    fingerprint,
-    read_decision,
-)
+from dashboards.pages.case_view import PATH, View, difference, read_view
 from dashboards.pages.discrepancies import now_us
 from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Operator, Viewer, note_action
@@ -33,6 +24,16 @@ from dashboards.web.page import render
 from reconcile.cases.commands import Command
 from trueup.case_choice import read_word
 from trueup.case_commands import COMMANDS_MAX, Outcome
+from trueup.case_decision import (
+    POSSIBLE,
+    SECOND_PERSON,
+    SNOOZES,
+    Decision,
+    commands_of,
+    fingerprint,
+    read_decision,
+)
+from trueup.case_seen import read_seen, seen_text
 from trueup.model.errors import ConfigurationError
 
 router = APIRouter()

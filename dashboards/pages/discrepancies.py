@@ -13,8 +13,7 @@ from starlette.requests import Request
 
 from clickhouse.case_reader import UNSETTLED, CaseFilter
 from dashboards.access.saved_filters import SavedFilters
-from dashboards.pages.case_view import PATH, SORTS, View, difference, read_view, seen_text
-from dashboards.pages.decision import BULK_KINDS, SECOND_PERSON
+from dashboards.pages.case_view import PATH, SORTS, View, difference, read_view
 from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Viewer, note_action
 from dashboards.web.page import render
@@ -24,6 +23,8 @@ from reconcile.finding import DISCREPANCY_CLASSES
 from reconcile.settlement import rule_classes
 from reconcile.spec.load import load_spec
 from trueup.case_choice import ALL, STANDINGS
+from trueup.case_decision import BULK_KINDS, SECOND_PERSON
+from trueup.case_seen import seen_text
 from trueup.model.money import EXPONENTS
 
 router = APIRouter()

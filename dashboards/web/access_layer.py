@@ -11,12 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboards.access.action_log import DONE, FAILED, REFUSED
 from dashboards.access.gate import Access
-from dashboards.web.errors import API, answer_error
+from dashboards.web.errors import answer_error
 from dashboards.web.guard import SAFE_METHODS, check_host, check_origin, client_address, identify
 from trueup.model.errors import TrueupError, UnavailableError
 
-FOR_EVERYBODY: Final = ("/static/", "/healthz", "/readyz", "/metrics")
-"""Where nobody is looked up, because the answer depends on nobody."""
+NO_SESSION: Final = ("/static/", "/healthz", "/readyz", "/metrics", "/api/v1/")
+"""Where nobody is looked up: the answer depends on nobody, or on the token that a program sends with its request."""
 
 _FORBIDDEN: Final = 403
 _REFUSED_FROM: Final = 400
@@ -53,7 +53,7 @@ class AccessLayer:
         try:
             try:
                 check_host(request, self._access.serving)
-                if not request.url.path.startswith((API, *FOR_EVERYBODY)):
+                if not request.url.path.startswith(NO_SESSION):
                     # First of all who it is: the log of actions names whose browser was misused.
                     await run_in_threadpool(identify, request, self._access)
                     check_origin(request, self._access.serving)

@@ -38,22 +38,30 @@ _SECURE_COOKIE: Final = "__Host-trueup"
 
 
 @dataclass(frozen=True, slots=True)
-class RoleNeeded:
-    """The dependency behind `Viewer` … `Admin`: the account, if it has the role and means what it sends."""
+class NeedsRole:
+    """A dependency that gives the account of a request, if it has the role."""
 
     role: Role
 
-    async def __call__(self, request: Request) -> Account:
-        """Errors: SignInNeeded, NotAllowed."""
-        account: Account | None = request.state.account
-        if account is None:
-            raise SignInNeeded
+    def check(self, request: Request, account: Account) -> None:
+        """Errors: NotAllowed."""
         if not account.role.allows(self.role):
             raise NotAllowed(
                 f"this needs the role {self.role}, you are {account.role}",
                 where=f"{request.method} {request.url.path}",
                 remedy="ask an admin for another role",
             )
+
+
+class RoleNeeded(NeedsRole):
+    """The dependency behind `Viewer` … `Admin`: the account of the session, if it means what it sends."""
+
+    async def __call__(self, request: Request) -> Account:
+        """Errors: SignInNeeded, NotAllowed."""
+        account: Account | None = request.state.account
+        if account is None:
+            raise SignInNeeded
+        self.check(request, account)
         if request.method not in SAFE_METHODS:
             await _check_form_token(request)
         return account
@@ -74,7 +82,7 @@ Admin = Annotated[Account, Depends(RoleNeeded(Role.ADMIN))]
 def role_of(route: APIRoute) -> Role | None:
     """The highest role that a route needs, None when it is open to all. Errors: LookupError when it declares neither."""
     calls = list(_calls(route.dependant))
-    roles = [call.role for call in calls if isinstance(call, RoleNeeded)]
+    roles = [call.role for call in calls if isinstance(call, NeedsRole)]
     if roles:
         return max(roles, key=list(Role).index)
     if open_to_all in calls:

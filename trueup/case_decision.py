@@ -7,11 +7,11 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
 
-from dashboards.pages.case_view import seen_text
 from reconcile.cases.commands import ACTOR_CHARS_MAX, CONDITIONS, NOTE_CHARS_MAX, NOTE_REQUIRED, Command, Snooze
 from reconcile.cases.human import ALLOWED
 from trueup.case_choice import STANDINGS, read_amount, read_span_us, read_word
 from trueup.case_commands import command_on
+from trueup.case_seen import seen_text
 from trueup.model.errors import ConfigurationError
 from trueup.model.money import minor_units
 

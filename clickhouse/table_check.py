@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
 
+from clickhouse.analyst import ANALYST
 from clickhouse.client import RefusedError, connect, translated_errors
 from clickhouse.definition import Definition
 from clickhouse.migrate import Migration, applied_migrations, migrations
@@ -18,7 +19,6 @@ from trueup.model.errors import ConfigurationError, TrueupError
 from trueup.model.faults import Checked, Fault, fault_of
 from trueup.settings import ClickHouseSettings
 
-ANALYST: Final = "analyst"
 _PROBED: Final = "watermark"
 """A table that an analyst tries to write nothing to."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from clickhouse.case_views import CASE_VIEWS, QueryView
-from clickhouse.definition import Definition, quoted
+from clickhouse.definition import ColumnType, Definition, quoted
 from clickhouse.release_table import RELEASE_WIDE
 from clickhouse.schema import (
     AUDIT_LOG,
@@ -37,16 +37,21 @@ class View(NamedTuple):
     shown: frozenset[str] = frozenset()
     """Inner columns that this view does show."""
 
+    @property
+    def columns(self) -> tuple[ColumnType, ...]:
+        """The columns that it shows, in their order."""
+        return tuple(
+            column
+            for column in self.table.columns
+            if (column.name not in _INNER or column.name in self.shown) and not column.name.startswith("contribution_")
+        )
+
     def ddl(self) -> str:
         """CREATE VIEW with the placeholder `{database}`.
 
         SQL SECURITY DEFINER lets an analyst read the view without any right on the table below it.
         """
-        columns = [
-            column
-            for column in self.table.columns
-            if (column.name not in _INNER or column.name in self.shown) and not column.name.startswith("contribution_")
-        ]
+        columns = self.columns
         live = "is_deleted = 0" if any(column.name == "is_deleted" for column in self.table.columns) else ""
         where = " AND ".join(filter(None, (live, self.where)))
         return (

@@ -21,6 +21,7 @@ class Server:
     def __init__(self, data_dir: Path, analyst_database: str) -> None:
         self._endpoint = ClickHouseServer(data_dir, analyst_database)
         self.start = self._endpoint.start
+        self.port = self._endpoint.port
 
     def kill(self) -> None:
         self._endpoint.stop(signal.SIGKILL)

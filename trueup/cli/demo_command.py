@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from trueup.cli.up_command import Broker, Workers
+from trueup.cli.up_command import Broker, Workers, show_sign_in
 from trueup.demo.run import Demo, DemoResult, DemoState, demo_rules
 from trueup.demo.view import LiveView, show_scorecard
 from trueup.embedded.memory_broker import LIMITS, SOURCE_CHANGES_PER_SECOND_MAX
@@ -59,6 +59,7 @@ def demo(
             say=lambda text: console.print(text, style="dim"),
         )  # fmt: skip
         with stack.running():
+            show_sign_in(console, stack.settings)
             result = _play(stack, plan, console)
             show_scorecard(console, result)
             if keep:

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from trueup.dashboard_wiring import dashboard_address, sign_in_address
 from trueup.embedded.memory_broker import LIMITS
+from trueup.settings import Settings
 from trueup.stack import Stack
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Everything the stack keeps lives below this directory.")]
@@ -42,8 +44,19 @@ def up(
             ("ClickHouse", f"http://{settings.clickhouse.host}:{settings.clickhouse.port}/"),
         ):
             console.print(f"  {name:<11}{address}")
+        show_sign_in(console, settings)
         console.print(f"  passwords and logs are below {stack.data_dir}")
         console.print("  in another terminal: trueup status · trueup trace ORDER_ID · trueup totals STATEMENT_ID")
 
     stack.run(ready)
     console.print("stopped")
+
+
+def show_sign_in(console: Console, settings: Settings) -> None:
+    """Say where the dashboard of a running stack is, with a link that signs in once where people sign in."""
+    address, link = dashboard_address(settings), sign_in_address(settings)
+    console.print(f"  {'Dashboard':<11}{address}/")
+    if link != address:
+        console.print("  sign in within ten minutes (the link works once; trueup users link makes another):")
+        # Whole and unbroken, so that a terminal offers it as a link.
+        console.print(f"  {link}", soft_wrap=True)

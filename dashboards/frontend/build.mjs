@@ -1,5 +1,5 @@
 // Builds the scripts and styles of the pages into dashboards/static, which a wheel carries and git does not.
-import { cp, rm } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -14,8 +14,14 @@ await build({
   minify: true,
   format: "iife",
   target: ["chrome123", "firefox121", "safari17.5"],
-  // Licences of what is bundled travel beside it.
-  legalComments: "linked",
+  legalComments: "none",
   logLevel: "warning",
 });
 await cp(here("src/icon.svg"), `${target}/icon.svg`);
+
+// The licences of what is bundled travel beside it.
+const bundled = { echarts: ["LICENSE", "NOTICE"], "htmx.org": ["LICENSE"], tslib: ["LICENSE.txt"], zrender: ["LICENSE"] };
+const texts = Object.entries(bundled).flatMap(([name, files]) =>
+  files.map(async (file) => `${name}\n\n${await readFile(here(`node_modules/${name}/${file}`), "utf8")}`),
+);
+await writeFile(`${target}/LICENSES.txt`, (await Promise.all(texts)).join("\n\n"));

@@ -37,7 +37,7 @@ def test_the_pages_are_in_the_wheel(names: set[str]) -> None:
 
 
 def test_the_licences_of_what_is_bundled_are_in_the_wheel(names: set[str]) -> None:
-    assert "dashboards/static/charts.js.LEGAL.txt" in names
+    assert "dashboards/static/LICENSES.txt" in names
 
 
 def test_what_the_front_end_is_built_from_is_not_in_the_wheel(names: set[str]) -> None:

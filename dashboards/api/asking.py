@@ -1,0 +1,71 @@
+"""How routes of the API ask ClickHouse, and what pages of lists have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
+
+from fastapi import HTTPException, Query
+
+from clickhouse.case_reader import Record
+from clickhouse.client import RefusedError
+from clickhouse.keyset import slice_of
+from clickhouse.query import Query as Sql
+from dashboards.web.board import Board
+from trueup.model.errors import ConfigurationError
+
+ROWS_MAX: Final = 1_000
+ID_CHARS_MAX: Final = 200
+CURSOR_CHARS_MAX: Final = 1_000
+
+_UNUSABLE: Final = frozenset({6, 26, 27, 32, 38, 41, 53, 69, 70, 72, 131, 321, 407, 457, 617})
+"""ClickHouse codes for a bound value that does not fit its type: it came with the request, so the request is wrong."""
+
+Limit = Annotated[int, Query(ge=1, le=ROWS_MAX, description="rows of one page")]
+After = Annotated[
+    str, Query(max_length=CURSOR_CHARS_MAX, description="cursor `next` of the page before; empty for the first")
+]
+
+
+def text_filter(description: str) -> Any:
+    """The declaration of a filter by text."""
+    return Query(max_length=ID_CHARS_MAX, description=description)
+
+
+@contextmanager
+def asked() -> Iterator[None]:
+    """Tells a value that ClickHouse cannot take as a fault of the request. Errors: ConfigurationError."""
+    try:
+        yield
+    except RefusedError as error:
+        if error.code not in _UNUSABLE:
+            raise
+        raise ConfigurationError("a value of the request is too large, or not what its name needs") from error
+
+
+def rows_of(board: Board, query: Sql) -> list[Record]:
+    """The rows of a query. Errors: UnavailableError, ConfigurationError."""
+    with asked():
+        return board.cases.rows(query)
+
+
+def one_of(board: Board, query: Sql, what: str) -> Record:
+    """The row of a query that gives at most one. Errors: HTTPException 404."""
+    rows = rows_of(board, query)
+    if not rows:
+        raise not_found(what)
+    return rows[0]
+
+
+def not_found(what: str) -> HTTPException:
+    """The error for something that is not there."""
+    return HTTPException(404, f"there is no such {what}")
+
+
+def page_of(
+    board: Board, query: Sql, rows_max: int, keys: Sequence[str], shown: Callable[[Record], Any] = dict
+) -> dict[str, Any]:
+    """`rows` of a query for one row more than a page has, and `next`: the cursor of the page behind, or null."""
+    part = slice_of(rows_of(board, query), rows_max, keys)
+    return {"rows": [shown(row) for row in part.rows], "next": part.next or None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
@@ -20,6 +20,7 @@ _COLUMNS: Final = ", ".join(
     f"toUnixTimestamp64Micro({column.name})" if column.name == "at" else column.name
     for column in AUDIT_LOG.columns
 )  # fmt: skip
+_BODY: Final = [column.name for column in AUDIT_LOG.columns].index("body")
 
 
 class ChainPlace(NamedTuple):
@@ -52,7 +53,6 @@ def read_chain(
 
     Errors: UnavailableError, also half-way.
     """
-    body = [column.name for column in AUDIT_LOG.columns].index("body")
     after = -1
     query = (
         f"SELECT {_COLUMNS} FROM {database}.audit_log FINAL WHERE topic = {{topic:String}} "
@@ -63,10 +63,43 @@ def read_chain(
         with translated_errors(f"{database}.audit_log"):
             rows = client.query(query, {**place._asdict(), "after": after, "rows": batch_rows}).result_rows
         if rows:
-            yield [(*row[:body], bytes.fromhex(row[body]), *row[body + 1 :]) for row in rows]
+            yield [(*row[:_BODY], bytes.fromhex(row[_BODY]), *row[_BODY + 1 :]) for row in rows]
             after = rows[-1][2]
         if len(rows) < batch_rows:
             return
+
+
+def read_entries(client: Client, database: str, discrepancy_id: str, rows_max: int) -> list[tuple[Any, ...]]:
+    """The newest entries about a discrepancy, oldest first, as `read_chain` gives them."""
+    with translated_errors(f"{database}.audit_log"):
+        rows = client.query(
+            f"SELECT {_COLUMNS} FROM {database}.audit_log FINAL WHERE discrepancy_id = {{id:String}} "
+            "ORDER BY at DESC, topic DESC, kafka_offset DESC LIMIT {rows:UInt32}",
+            {"id": discrepancy_id, "rows": rows_max},
+        ).result_rows
+    return [(*row[:_BODY], bytes.fromhex(row[_BODY]), *row[_BODY + 1 :]) for row in reversed(rows)]
+
+
+def read_hashes(
+    client: Client, database: str, wanted: Iterable[tuple[ChainPlace, int]]
+) -> dict[ChainPlace, dict[int, str]]:
+    """Chain → offset → hash of the entries at these offsets, where there are any; some more may come along."""
+    places = list(wanted)
+    found: dict[ChainPlace, dict[int, str]] = {}
+    with translated_errors(f"{database}.audit_log"):
+        rows = client.query(
+            f"SELECT topic, partition, kafka_offset, hash FROM {database}.audit_log FINAL "
+            "WHERE topic IN {topics:Array(String)} AND partition IN {partitions:Array(UInt16)} "
+            "AND kafka_offset IN {offsets:Array(UInt64)}",
+            {
+                "topics": sorted({place.topic for place, _ in places}),
+                "partitions": sorted({place.partition for place, _ in places}),
+                "offsets": sorted({offset for _, offset in places}),
+            },
+        ).result_rows
+    for topic, partition, offset, digest in rows:
+        found.setdefault(ChainPlace(topic, partition), {})[offset] = digest
+    return found
 
 
 def read_end(client: Client, database: str, place: ChainPlace) -> tuple[int, str] | None:

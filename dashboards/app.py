@@ -10,7 +10,20 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from dashboards.pages import account, decisions, discrepancies, live, preferences, provider, search, service_state, sign_in, users
+from dashboards.api import description
+from dashboards.pages import (
+    account,
+    case,
+    decisions,
+    discrepancies,
+    live,
+    preferences,
+    provider,
+    search,
+    service_state,
+    sign_in,
+    users,
+)
 from dashboards.web import errors
 from dashboards.web.access_layer import AccessLayer
 from dashboards.web.assets import ADDRESS, Assets
@@ -27,10 +40,13 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     preferences.router,
     discrepancies.router,
     decisions.router,
+    case.router,
     search.router,
     service_state.router,
+    description.router,
+    description.api_router,
 )
-"""Every page; a module of `dashboards/pages` is served once its router stands here."""
+"""Every page, and the JSON API; a module of `dashboards/pages` is served once its router stands here."""
 
 COMPRESS_BYTES_MIN: Final = 1000
 COMPRESS_LEVEL: Final = 5
@@ -40,7 +56,7 @@ def create_app(board: Board) -> FastAPI:
     """The application that serves the board.
 
     Args:
-        board: the parts that routes share; its live hub is started and stopped with the application.
+        board: the parts that routes share; what runs in its background ends with the application.
     """
 
     @asynccontextmanager
@@ -50,6 +66,8 @@ def create_app(board: Board) -> FastAPI:
             yield
         finally:
             board.live.stop()
+            board.jobs.close()
+            board.sampler.close()
 
     metrics = DashboardMetrics(lambda: board.live.listeners)
     app = FastAPI(

@@ -115,7 +115,7 @@ def _step(row: Record) -> dict[str, Any]:
     """A row of the audit log with the amounts that the judge told, or the person saw."""
     step = {name: row[name] for name in ("at", "kind", "actor", "outcome", "reason", "revision", "note")}
     said = orjson.loads(row["body"])
-    books = said if row["kind"] in _VERDICTS else said["seen"]
+    books = said if row["kind"] in _VERDICTS else said.get("seen", {})
     return {**step, **{name: books.get(name) for name in ("expected", "actual", "currency")}}
 
 

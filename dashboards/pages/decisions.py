@@ -65,8 +65,8 @@ Form = Annotated[FormData, Depends(form_of)]
 @router.post(f"{PATH}/decide")
 def decide(request: Request, board: BoardDep, account: Operator, form: Form) -> Response:
     """Ask for what the decision needs; an acknowledgement of chosen rows needs nothing, and begins at once."""
-    kind = read_word(_text(form, "kind"), tuple(POSSIBLE), "kind")
-    _check_role(account, kind)
+    kind = read_word(text_of(form, "kind"), tuple(POSSIBLE), "kind")
+    check_role(account, kind)
     meant = _meant(board, form, kind)
     if kind == "acknowledge" and not meant.of_all:
         return _begin(request, board, account, meant, Decision(kind), uuid4())
@@ -77,11 +77,11 @@ def decide(request: Request, board: BoardDep, account: Operator, form: Form) -> 
 def go(request: Request, board: BoardDep, account: Operator, form: Form) -> Response:
     """Give the commands, unless what is meant has changed since it was shown."""
     decision = read_decision({name: value for name, value in form.items() if isinstance(value, str)})
-    _check_role(account, decision.kind)
+    check_role(account, decision.kind)
     meant = _meant(board, form, decision.kind)
-    if meant.of_all and fingerprint(meant.cases) != _text(form, "fingerprint"):
+    if meant.of_all and fingerprint(meant.cases) != text_of(form, "fingerprint"):
         return _confirmation(request, decision.kind, meant, decision, has_changed=True)
-    return _begin(request, board, account, meant, decision, _go_id(form))
+    return _begin(request, board, account, meant, decision, go_id_of(form))
 
 
 @router.get(f"{PATH}/decided/{{job_id}}")
@@ -142,8 +142,8 @@ def give(board: Board, commands: list[Command], job: Job) -> None:
 
 def _meant(board: Board, form: FormData, kind: str) -> Meant:
     """Errors: ConfigurationError when nothing, or too much, is meant."""
-    view = read_view(parse_qsl(_text(form, "query")))
-    if _text(form, "all"):
+    view = read_view(parse_qsl(text_of(form, "query")))
+    if text_of(form, "all"):
         # What cannot take the command is not meant by "all", unless the filter names it.
         default = tuple(standing for standing in POSSIBLE[kind] if standing in {*UNSETTLED, "waived", "resolved"})
         chosen = view.choice.filter(now_us(), default=default)
@@ -159,10 +159,11 @@ def _meant(board: Board, form: FormData, kind: str) -> Meant:
         cases = [read_seen(text) for text in texts]
     if not cases:
         raise ConfigurationError("nothing is chosen", remedy="choose rows of the list, or all that match the filter")
-    return Meant(cases, view, bool(_text(form, "all")))
+    return Meant(cases, view, bool(text_of(form, "all")))
 
 
-def _check_role(account: Account, kind: str) -> None:
+def check_role(account: Account, kind: str) -> None:
+    """Errors: NotAllowed when the command is a second person's and the account has not that role."""
     if kind in SECOND_PERSON and not account.role.allows(Role.APPROVER):
         raise NotAllowed(
             f"{kind} needs the role {Role.APPROVER}, you are {account.role}",
@@ -198,13 +199,15 @@ def _job(board: Board, account: Account, job_id: str) -> Job:
     return job
 
 
-def _go_id(form: FormData) -> UUID:
+def go_id_of(form: FormData) -> UUID:
+    """What the ids of the commands follow from. Errors: ConfigurationError."""
     try:
-        return UUID(_text(form, "go_id"))
+        return UUID(text_of(form, "go_id"))
     except ValueError:
         raise ConfigurationError("the form is not whole", where="go_id", remedy="open the list again") from None
 
 
-def _text(form: FormData, name: str) -> str:
+def text_of(form: FormData, name: str) -> str:
+    """A text of the form, "" when it is not there."""
     value = form.get(name, "")
     return value if isinstance(value, str) else ""

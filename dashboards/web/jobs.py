@@ -25,7 +25,7 @@ import structlog
 from trueup.model.errors import ConfigurationError, TrueupError
 
 JOBS_AT_ONCE: Final = 2
-"""Further ones wait their turn."""
+"""Of each kind; further ones wait their turn."""
 
 UNFINISHED_PER_OWNER_MAX: Final = 4
 KEPT_MAX: Final = 40
@@ -34,7 +34,6 @@ KEPT_MAX: Final = 40
 KEPT_SECONDS: Final = 3_600.0
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
-FINISHED: Final = frozenset({"done", "failed", "cancelled"})
 
 _log = structlog.get_logger()
 
@@ -58,11 +57,12 @@ class Job:
     title: str = ""
     ended_at: float | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing more will happen."""
-        return self.state in FINISHED
+        return self.ended.is_set()
 
 
 class Jobs:
@@ -80,7 +80,7 @@ class Jobs:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._timers: set[threading.Timer] = set()
-        self._pool = ThreadPoolExecutor(JOBS_AT_ONCE, thread_name_prefix="job")
+        self._pools: dict[str, ThreadPoolExecutor] = {}
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self, owner: str, kind: str, work: Callable[[Job], None], *, total: int, title: str = "") -> Job:
@@ -101,7 +101,9 @@ class Jobs:
             identifier = secrets.token_urlsafe(16)
             job = Job(identifier, owner, kind, self._folder / identifier, total, title=title)
             self._jobs[identifier] = job
-        self._pool.submit(self._run, job, work)
+            # By kind, so that a decision never waits for somebody's export.
+            pool = self._pools.setdefault(kind, ThreadPoolExecutor(JOBS_AT_ONCE, thread_name_prefix=kind))
+        pool.submit(self._run, job, work)
         return job
 
     def find(self, job_id: str, owner: str) -> Job | None:
@@ -119,7 +121,8 @@ class Jobs:
         """Stop all work, wait for it, and remove the files."""
         for job in list(self._jobs.values()):
             job.cancelled.set()
-        self._pool.shutdown(cancel_futures=True)
+        for pool in self._pools.values():
+            pool.shutdown(cancel_futures=True)
         for timer in list(self._timers):
             timer.cancel()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -140,6 +143,7 @@ class Jobs:
             job.path.unlink(missing_ok=True)
         job.ended_at = self._clock()
         job.state = state
+        job.ended.set()
         self._forget_later()
 
     def _forget_later(self) -> None:

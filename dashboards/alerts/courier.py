@@ -19,7 +19,7 @@ from dashboards.alerts.outbox import claim, finish, is_idle
 from dashboards.alerts.pace import MINUTE_US, SECOND_US, Bucket, Limit
 from dashboards.alerts.secret import ChannelSecrets
 from dashboards.alerts.targets import TargetRefused, check_host, checked_address
-from dashboards.alerts.transport import HttpSender, Resolve
+from dashboards.alerts.transport import Resolve
 from dashboards.alerts.vocabulary import DEAD, SENT
 
 IDLE_US: Final = 250_000
@@ -46,10 +46,17 @@ class Counter(Protocol):
         """One more message that was sent, failed or given up."""
 
 
+class Sends(Protocol):
+    """Sends requests, such as `HttpSender`."""
+
+    def send(self, post: Post) -> Answer | Outcome:
+        """The answer, or why there is none."""
+
+
 class Way(NamedTuple):
     """How messages leave: over HTTP, and for mail by names that are looked up and servers that prove theirs."""
 
-    http: HttpSender
+    http: Sends
     resolve: Resolve
     tls: ssl.SSLContext
 

@@ -10,7 +10,16 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from reconcile.cases.policy import DEFAULT
 from trueup.model.money import EXPONENTS
@@ -98,13 +107,19 @@ class DeclaredHours(_Part):
     ends: time
     holidays: Annotated[list[date], Field(max_length=1000)] = []
 
-    @model_validator(mode="after")
-    def _in_order(self) -> DeclaredHours:
-        if self.begins >= self.ends:
-            raise ValueError("`begins` must come before `ends`, both on one day")
-        if self.begins.tzinfo is not None or self.ends.tzinfo is not None:
+    @field_validator("begins", "ends")
+    @classmethod
+    def _local(cls, value: time) -> time:
+        if value.tzinfo is not None:
             raise ValueError("times stand in `zone` and carry no zone themselves")
-        return self
+        return value
+
+    @field_validator("ends")
+    @classmethod
+    def _in_order(cls, value: time, info: ValidationInfo) -> time:
+        if "begins" in info.data and info.data["begins"] >= value:
+            raise ValueError("`ends` must come after `begins`, both on one day")
+        return value
 
 
 class DeclaredLimits(_Part):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import orjson
 import structlog
 from sqlalchemy import Connection, Engine, select, update
 
@@ -18,6 +17,7 @@ from dashboards.alerts.tables import CASES, OFFSETS, OUTBOX
 from dashboards.alerts.vocabulary import RESOLVED, WAITING
 from reconcile.cases.policy import Urgency
 from reconcile.cases.verdicts import Verdict, decode_verdict
+from streams.codec import dumps, loads
 from streams.messages import DISCREPANCY_PREFIX
 from trueup.model.errors import InvalidRecord
 
@@ -153,9 +153,9 @@ def _refresh(connection: Connection, notice: Notice, told: Sequence[Told]) -> No
         OUTBOX.c.kind != RESOLVED,
     )
     for number, text in connection.execute(waiting).all():
-        body = orjson.loads(text)
+        body = loads(text.encode())
         changed = body_of_notice(body["kind"], body["route"], notice, body["reminder"])
-        connection.execute(update(OUTBOX).where(OUTBOX.c.number == number).values(body=orjson.dumps(changed).decode()))
+        connection.execute(update(OUTBOX).where(OUTBOX.c.number == number).values(body=dumps(changed).decode()))
 
 
 def _case_row(verdict: Verdict, notice: Notice, now_us: int) -> dict[str, object]:
@@ -166,6 +166,6 @@ def _case_row(verdict: Verdict, notice: Notice, now_us: int) -> dict[str, object
         "version_major": major,
         "version_minor": minor,
         "is_open": verdict.occurrence.is_open,
-        "notice": orjson.dumps(notice._asdict()).decode(),
+        "notice": dumps(notice._asdict()).decode(),
         "updated_us": now_us,
     }

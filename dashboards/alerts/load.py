@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from dashboards.alerts.declared import DeclaredAlerts, DeclaredEmail, DeclaredRoute
 from reconcile.spec.errors import Problem
@@ -20,6 +21,9 @@ from trueup.model.money import EXPONENTS
 _AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _PAGE: Final = "docs/alerts.md shows a whole file"
 _KINDS: Final = frozenset({"webhook", "slack", "feishu", "dingtalk", "email"})
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class AlertFileError(ConfigurationError):
@@ -59,9 +63,10 @@ def load_alerts(file: str | Path, known_rules: Collection[str] | None = None) ->
 def read_alerts(text: str, *, file: str, known_rules: Collection[str] | None = None) -> DeclaredAlerts:
     """What a text declares; `file` is what errors call it. Errors: AlertFileError with every problem."""
     reading = _Reading(text, file)
-    declared = reading.declared()
-    reading.check(declared, known_rules)
-    if reading.problems:
+    document = reading.document()
+    declared = reading.declared(document)
+    reading.check(document, known_rules)
+    if declared is None or reading.problems:
         raise AlertFileError(reading.problems)
     return declared
 
@@ -76,25 +81,29 @@ class _Reading:
         self.problems: list[Problem] = []
 
     def report(self, place: Place, what: str, remedy: str) -> None:
+        """One more problem, told once."""
         problem = Problem(what, self.file, line_of(self.lines, place), remedy)
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def declared(self) -> DeclaredAlerts:
-        """What the file declares, of the right shape; AlertFileError if it is not."""
+    def document(self) -> dict[str, Any]:
+        """The TOML document; AlertFileError if it is none."""
         try:
-            document = tomllib.loads(self.text)
+            return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
             at = _AT_LINE.search(str(error))
             line = int(at[1]) if at else max(1, len(self.text.splitlines()))
             what = f"the file is not valid TOML: {_AT_LINE.sub('', str(error)).strip()}"
             raise AlertFileError([Problem(what, self.file, line, "see https://toml.io for the format")]) from None
+
+    def declared(self, document: dict[str, Any]) -> DeclaredAlerts | None:
+        """What the document declares; None, with its faults reported, if it is not of the right shape."""
         try:
             return DeclaredAlerts.model_validate(document)
         except ValidationError as error:
             for fault in error.errors():
                 self._report_fault(document, fault["type"], fault["loc"], fault["msg"])
-            raise AlertFileError(self.problems) from None
+            return None
 
     def _report_fault(self, document: dict[str, Any], kind: str, loc: tuple[int | str, ...], message: str) -> None:
         place = _place_in(document, loc)
@@ -110,33 +119,35 @@ class _Reading:
         else:
             self.report(place, f"`{key}`: {message.removeprefix('Value error, ')}", _PAGE)
 
-    def check(self, declared: DeclaredAlerts, known_rules: Collection[str] | None) -> None:
-        """What one part says about another."""
-        for what, names in (
-            ("channel", [channel.name for channel in declared.channels]),
-            ("route", [route.name for route in declared.routes]),
-        ):
+    def check(self, document: dict[str, Any], known_rules: Collection[str] | None) -> None:
+        """What one part says about another, of all parts that are of the right shape."""
+        for what in ("channel", "route"):
+            names = _names(document, what)
             for number, name in enumerate(names):
                 if name in names[:number]:
                     self.report((what, number, "name"), f"two {what}s are called {name}", "rename one of them")
-        for number, channel in enumerate(declared.channels):
-            if isinstance(channel, DeclaredEmail) and not _lists_mail_host(declared.targets.hosts, channel):
-                self.report(
-                    ("channel", number, "host"),
-                    f"`host`: {channel.host}:{channel.port} is not among the hosts that alerts may reach",
-                    f'add "{channel.host}:{channel.port}" to `hosts` of [targets]',
-                )
-        for number, route in enumerate(declared.routes):
-            self._check_route(declared, route, ("route", number), known_rules)
+        for number, channel in _parts(document, "channel", DeclaredEmail):
+            self._check_mail(document, channel, ("channel", number, "host"))
+        for number, route in _parts(document, "route", DeclaredRoute):
+            self._check_route(document, route, ("route", number), known_rules)
+
+    def _check_mail(self, document: dict[str, Any], channel: DeclaredEmail, place: Place) -> None:
+        targets = document.get("targets")
+        hosts = targets.get("hosts") if isinstance(targets, dict) else None
+        server = f"{channel.host}:{channel.port}"
+        if isinstance(hosts, list) and server not in [str(host).lower() for host in hosts]:
+            what = f"`host`: {server} is not among the hosts that alerts may reach"
+            self.report(place, what, f'add "{server}" to `hosts` of [targets]')
 
     def _check_route(
-        self, declared: DeclaredAlerts, route: DeclaredRoute, place: Place, known_rules: Collection[str] | None
+        self, document: dict[str, Any], route: DeclaredRoute, place: Place, known_rules: Collection[str] | None
     ) -> None:
-        channels = [channel.name for channel in declared.channels]
+        channels = _names(document, "channel")
+        hours = document.get("hours", {})
         for key, names, known in (
             ("channels", route.channels, channels),
             ("outside_critical", [route.outside_critical] if route.outside_critical else [], channels),
-            ("hours", [route.hours] if route.hours else [], list(declared.hours)),
+            ("hours", [route.hours] if route.hours else [], list(hours) if isinstance(hours, dict) else []),
             ("rules", route.rules or [], None if known_rules is None else sorted(known_rules)),
         ):
             for name in names:
@@ -166,8 +177,18 @@ class _Reading:
             )
 
 
-def _lists_mail_host(hosts: Collection[str], channel: DeclaredEmail) -> bool:
-    return f"{channel.host}:{channel.port}" in hosts
+def _parts(document: dict[str, Any], what: str, model: type[_Model]) -> Iterator[tuple[int, _Model]]:
+    """The tables of an array, with their numbers, that are of a shape."""
+    entries = document.get(what)
+    for number, entry in enumerate(entries if isinstance(entries, list) else []):
+        with contextlib.suppress(ValidationError):
+            yield number, model.model_validate(entry)
+
+
+def _names(document: dict[str, Any], what: str) -> list[str]:
+    entries = document.get(what)
+    tables = entries if isinstance(entries, list) else []
+    return [str(entry.get("name")) for entry in tables if isinstance(entry, dict)]
 
 
 def _known_keys() -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
 
-import orjson
 from sqlalchemy import Connection, Engine, Exists, Select, delete, exists, func, insert, select, update
 
 from dashboards.alerts.channels.exchange import AGAIN, ARRIVED, Outcome
@@ -28,6 +27,7 @@ from dashboards.alerts.vocabulary import (
     WAITING,
 )
 from dashboards.store import reads
+from streams.codec import loads
 
 DIGEST_ROWS_MAX: Final = 50_000
 """Alerts of one digest; what is more comes in the next one."""
@@ -115,7 +115,7 @@ def claim(store: Engine, channel: DeclaredChannel, now_us: int) -> Letter | None
         if row is None:
             return None
         connection.execute(update(OUTBOX).where(OUTBOX.c.number == row.number).values(state=SENDING))
-        return Letter(row.number, row.key, row.kind, row.language, orjson.loads(row.body), row.attempts)
+        return Letter(row.number, row.key, row.kind, row.language, loads(row.body.encode()), row.attempts)
 
 
 def finish(store: Engine, letter: Letter, outcome: Outcome, now_us: int, random: Callable[[], float]) -> str:
@@ -251,7 +251,7 @@ def _make_digest(connection: Connection, channel: str, now_us: int) -> bool:
         .limit(DIGEST_ROWS_MAX)
     )
     rows = connection.execute(wanted).all()
-    digest = digest_of(Member(row.kind, Notice.of(orjson.loads(row.body)["notice"])) for row in rows)
+    digest = digest_of(Member(row.kind, Notice.of(loads(row.body.encode())["notice"])) for row in rows)
     last = rows[-1].number
     key = f"{DIGEST}:{channel}:{first.number}-{last}"
     connection.execute(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-import orjson
 from sqlalchemy import Engine, select
 
 from dashboards.alerts.decide import Told, on_reminder
@@ -14,6 +13,7 @@ from dashboards.alerts.notice import Notice
 from dashboards.alerts.rows import add_entries, told_of
 from dashboards.alerts.tables import CASES, TOLD
 from dashboards.store import reads
+from streams.codec import loads
 
 CASES_MAX: Final = 400
 """Cases of one look: their ids must fit one query."""
@@ -49,7 +49,7 @@ def remind(
     made = 0
     with store.begin() as connection:
         notices = {
-            row.discrepancy_id: Notice.of(orjson.loads(row.notice))
+            row.discrepancy_id: Notice.of(loads(row.notice.encode()))
             for row in connection.execute(
                 select(CASES.c.discrepancy_id, CASES.c.notice).where(CASES.c.discrepancy_id.in_(list(ids)))
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, Table, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -13,6 +12,7 @@ from dashboards.alerts.decide import Entry, Told
 from dashboards.alerts.message import body_of_notice
 from dashboards.alerts.tables import OUTBOX, TOLD
 from dashboards.alerts.vocabulary import DIGESTED, RAISED, SENDING, SENT, SUPERSEDED, WAITING
+from streams.codec import dumps
 
 _ARRIVED = (SENT, DIGESTED, SENDING)
 
@@ -122,7 +122,7 @@ def waiting_row(
         "language": language,
         "discrepancy_id": about[0],
         "occurrence": about[1],
-        "body": orjson.dumps(body).decode(),
+        "body": dumps(body).decode(),
         "state": WAITING,
         "ready_us": ready_us,
         "next_us": ready_us,

@@ -110,7 +110,8 @@ def status(data_dir: DataDir = _DEFAULT_DIR, json: Json = False) -> None:
         return
     table = Table("channel", "kind", "waiting", "given up", "storm since", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(row["channel"], row["kind"], f"{row['waiting']:,}", f"{row['dead']:,}", row["storm_since"] or "")
+        cells = (row["channel"], row["kind"], f"{row['waiting']:,}", f"{row['dead']:,}", row["storm_since"] or "")
+        table.add_row(*map(str, cells))
     Console(highlight=False).print(table)
 
 

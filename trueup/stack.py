@@ -330,6 +330,7 @@ class Stack:
             ready_timeout_seconds=90,
             stop_timeout_seconds=20,
             port=port,
+            serves_metrics=True,
         )
 
 

@@ -22,7 +22,17 @@ _UNSETTLED = ", ".join(f"'{standing}'" for standing in UNSETTLED)
 def overview_board(database: str) -> Json:
     """Uid `trueup-overview`."""
     cases = f"FROM {database}.v_cases WHERE standing IN ({_UNSETTLED}) AND {CURRENCY_CHOSEN}"
-    figures = [
+    return dashboard(
+        "trueup-overview",
+        "trueup: overview",
+        [row_of(_figures(cases), 4), row_of(_open(cases), 9, (8, 16)), row_of(_over_time(database), 9)],
+        since="now-6h",
+        choices=[currency_choice(database)],
+    )
+
+
+def _figures(cases: str) -> list[Json]:
+    return [
         number(
             "Open cases", "Discrepancies that nobody has settled and that have not settled themselves",
             sql_target(f"SELECT count() AS cases {cases}", "table"),
@@ -42,6 +52,9 @@ def overview_board(database: str) -> Json:
             metric_target("time() - min(trueup_watermark_timestamp_seconds)", instant=True), unit="s", red_from=60,
         ),
     ]  # fmt: skip
+
+
+def _open(cases: str) -> list[Json]:
     money = table(
         "Money at risk", "What is in question in open cases: |actual − expected| added up, by currency",
         f"SELECT currency, count() AS cases, sum({STAKE}) AS amount, max({STAKE}) AS largest {cases} AND currency != '' "
@@ -52,6 +65,10 @@ def overview_board(database: str) -> Json:
         f"SELECT rule, class, currency, count() AS cases, sum({STAKE}) AS amount, min(opened_at) AS oldest {cases} "
         "GROUP BY rule, class, currency ORDER BY cases DESC, rule, currency LIMIT 500",
     )  # fmt: skip
+    return [money, by_rule]
+
+
+def _over_time(database: str) -> list[Json]:
     flow = chart(
         "Raised and resolved", "Steps of the lifecycle of discrepancies",
         [
@@ -77,10 +94,4 @@ def overview_board(database: str) -> Json:
         ],
         unit="ms",
     )  # fmt: skip
-    return dashboard(
-        "trueup-overview",
-        "trueup: overview",
-        [row_of(figures, 4), row_of([money, by_rule], 9, (8, 16)), row_of([flow, latency], 9)],
-        since="now-6h",
-        choices=[currency_choice(database)],
-    )
+    return [flow, latency]

@@ -7,7 +7,18 @@ from dashboards.grafana.panels import Json, chart, dashboard, metric_target, num
 
 def pipeline_board() -> Json:
     """Uid `trueup-pipeline`; figures of Prometheus only."""
-    figures = [
+    rows = [
+        row_of(_figures(), 4),
+        row_of(_flows(), 8),
+        row_of(_waiting(), 8),
+        row_of(_windows(), 8),
+        row_of(_machine(), 8),
+    ]
+    return dashboard("trueup-pipeline", "trueup: pipeline", rows, since="now-1h")
+
+
+def _figures() -> list[Json]:
+    return [
         number(
             "Workers ready", "Workers that have all they need",
             metric_target("count(trueup_ready == 1) or vector(0)", instant=True),
@@ -36,7 +47,10 @@ def pipeline_board() -> Json:
             ), unit="s", red_from=0.2,
         ),
     ]  # fmt: skip
-    flows = [
+
+
+def _flows() -> list[Json]:
+    return [
         chart(
             "In", "Changes and messages processed, by stage",
             [metric_target("sum by (stage) (rate(trueup_changes_total[1m]))", "{{stage}}")], unit="ops",
@@ -55,7 +69,10 @@ def pipeline_board() -> Json:
             ], unit="ops",
         ),
     ]  # fmt: skip
-    waiting = [
+
+
+def _waiting() -> list[Json]:
+    return [
         chart(
             "Lag", "Records in Kafka that are not read yet, by stage",
             [metric_target("sum by (stage) (trueup_lag_records)", "{{stage}}")],
@@ -72,7 +89,10 @@ def pipeline_board() -> Json:
             ], unit="s",
         ),
     ]  # fmt: skip
-    windows = [
+
+
+def _windows() -> list[Json]:
+    return [
         chart(
             "Time to make a window durable", "Mean over a minute, by stage",
             [
@@ -101,7 +121,10 @@ def pipeline_board() -> Json:
             [metric_target("sum(rate(trueup_reader_throttled_seconds_total[1m]))", "throttled")], unit="percentunit",
         ),
     ]  # fmt: skip
-    machine = [
+
+
+def _machine() -> list[Json]:
+    return [
         chart(
             "Partitions", "Owned by each process, of the first stage",
             [metric_target('trueup_partitions{stage="orders"}', "{{service}}")], stacked=True,
@@ -115,5 +138,3 @@ def pipeline_board() -> Json:
             [metric_target('rate(process_cpu_seconds_total{service!=""}[1m])', "{{service}}")],
         ),
     ]  # fmt: skip
-    rows = [row_of(figures, 4), row_of(flows, 8), row_of(waiting, 8), row_of(windows, 8), row_of(machine, 8)]
-    return dashboard("trueup-pipeline", "trueup: pipeline", rows, since="now-1h")

@@ -20,8 +20,10 @@ from trueup.cli.charge import charge
 from trueup.cli.check import check
 from trueup.cli.demo_command import demo
 from trueup.cli.discrepancies import discrepancies
+from trueup.cli.grafana import grafana
 from trueup.cli.inspect_commands import status, totals, trace
 from trueup.cli.quarantine import quarantine
+from trueup.cli.report import report
 from trueup.cli.service_commands import service
 from trueup.cli.sql import sql
 from trueup.cli.up_command import up
@@ -70,9 +72,11 @@ app.command()(totals)
 app.command()(charge)
 app.command()(check)
 app.command()(sql)
+app.command()(report)
 app.add_typer(discrepancies, name="discrepancies")
 app.add_typer(audit, name="audit")
 app.add_typer(alerts, name="alerts")
+app.add_typer(grafana, name="grafana")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(users, name="users")
 app.add_typer(service, name="service", hidden=True)

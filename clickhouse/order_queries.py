@@ -51,3 +51,14 @@ def orders_with_number(database: str, number: str) -> Query:
         "WHERE payout_item_id = {number:String} LIMIT 50",
         {"number": number},
     )
+
+
+def order_steps(database: str, order_id: str) -> Query:
+    """What the judges said of the order, step by step."""
+    return Query(
+        "SELECT at, status, rule, entity_kind, entity_id, currency, delta, detail "
+        f"FROM {database}.v_discrepancy_events WHERE discrepancy_id IN "
+        f"(SELECT discrepancy_id FROM {database}.v_discrepancies WHERE order_id = {{order_id:String}}) "
+        f"ORDER BY at, discrepancy_id LIMIT {LEGS_MAX}",
+        {"order_id": order_id},
+    )

@@ -66,10 +66,11 @@ def funding_by_day(database: str, channel: str, currency: str) -> Query:
     )
 
 
-def releases(database: str, channel: str = "", currency: str = "") -> Query:
+def releases(database: str, channel: str = "", currency: str = "", release_id: str = "") -> Query:
     """Releases, those with open discrepancies first: upstream's count and amount beside ours."""
-    bound = {name: value for name, value in (("channel", channel), ("currency", currency)) if value}
-    columns = {"channel": "payment_method", "currency": "currency"}
+    given = {"channel": channel, "currency": currency, "release_id": release_id}
+    bound = {name: value for name, value in given.items() if value}
+    columns = {"channel": "payment_method", "currency": "currency", "release_id": "release_id"}
     where = " AND ".join(f"{columns[name]} = {{{name}:String}}" for name in bound) or "1"
     return Query(
         "SELECT release_id, payment_method, currency, status, upstream_count, upstream_amount, payout_count, payout_amount, "

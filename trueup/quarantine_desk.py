@@ -5,6 +5,7 @@ A replay goes to `trueup.quarantine-replays`; the case stage carries it out, and
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -14,7 +15,7 @@ import orjson
 from clickhouse_connect.driver.client import Client
 
 from cdc.decode import ChangeDecoder
-from cdc.mapping import Step, correct, encode_mapping
+from cdc.mapping import Rename, Step, correct, encode_mapping
 from cdc.topics import source_topic
 from streams.replays import REPLAYS_TOPIC, Origin, Replay, encode_replay
 from trueup.case_commands import UNANSWERED, await_answers, deliver
@@ -29,6 +30,9 @@ REPLAYS_MAX: Final = 500
 """Messages that are replayed in one go."""
 
 NOTE_CHARS_MAX: Final = 1_000
+SIMILARITY_MIN: Final = 0.75
+"""How much alike two names must be for one to be suggested for the other, as difflib counts."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_ZERO: Final = date(1970, 1, 1)
 
@@ -135,6 +139,26 @@ def preview(tables: Tables, refused: Refused, mapping: Sequence[Step]) -> Previe
     return Preview(True, "", "", *corrected, row)
 
 
+def suggestion(tables: Tables, refused: Refused) -> tuple[Step, ...]:
+    """Renames that would fill the columns which the row lacks, from fields that no column is called by; a guess by their names."""
+    try:
+        document = orjson.loads(refused.value)
+        envelope = document.get("payload", document)
+        row = envelope.get("after") or envelope.get("before") or {}
+        names = set(row)
+    except (ValueError, AttributeError, TypeError):
+        return ()
+    columns = {column.name: column for table in tables.get(refused.origin.topic, ()) for column in table.columns}
+    unknown = {_plain(name): name for name in sorted(names - columns.keys())}
+    steps: list[Step] = []
+    for column in columns.values():
+        if column.name in names or column.nullable:
+            continue
+        near = difflib.get_close_matches(_plain(column.name), list(unknown), 1, SIMILARITY_MIN)
+        steps += [Rename(unknown.pop(name), column.name) for name in near]
+    return tuple(steps)
+
+
 def replay_of(refused: Refused, tried: Preview, mapping: Sequence[Step], asked: Asked) -> Replay:
     """The request to replay a message as it was tried."""
     return Replay(
@@ -184,6 +208,10 @@ def summary(previews: Iterable[Preview]) -> dict[str, int]:
     for one in previews:
         counts[one.code] = counts.get(one.code, 0) + 1
     return counts
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _is_number(text: str) -> bool:

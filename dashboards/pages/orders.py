@@ -1,0 +1,110 @@
+"""One order with all its legs side by side, how its fees came about, and every step of it; and the way to find one."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from clickhouse.case_reader import UNSETTLED, CaseFilter, Record
+from clickhouse.order_queries import LEG_VIEWS, order, order_leg, order_steps, orders_with_number, payouts_of
+from dashboards.pages.entity import ID_CHARS_MAX, address, cases_about, first_row
+from dashboards.web.board import Board, BoardDep
+from dashboards.web.guard import Viewer
+from dashboards.web.page import render
+from reconcile.charging.charge import match_rules
+from reconcile.charging.explained import charge_document
+from reconcile.charging.load import load_charging
+from reconcile.charging.model import Charging
+from trueup.change_events import Changes
+from trueup.model.errors import TrueupError
+from trueup.order_trace import change_events, verdict_events
+
+router = APIRouter()
+
+TIMELINE_SECONDS_MAX = 8.0
+"""A page waits no longer for Kafka; what was found by then is shown."""
+
+
+@router.get("/orders")
+def find(
+    request: Request, board: BoardDep, _account: Viewer, number: Annotated[str, Query(max_length=ID_CHARS_MAX)] = ""
+) -> Response:
+    """To the order that a number belongs to; without one, the orders of the newest unsettled discrepancies."""
+    number = number.strip()
+    query = orders_with_number(board.database, number) if number else None
+    found = board.cases.rows(query) if query else []
+    orders = list(dict.fromkeys(row["order_id"] for row in found))
+    if len(orders) == 1:
+        return RedirectResponse(f"/orders/{quote(orders[0], safe='')}", 303)
+    newest = {} if number else cases_about(board, CaseFilter(standings=UNSETTLED), address("/discrepancies"))
+    return render(request, "orders.html", number=number, found=found, query=query, newest=newest)
+
+
+@router.get("/orders/{order_id}")
+def show(request: Request, board: BoardDep, _account: Viewer, order_id: str) -> Response:
+    """The order. Its steps follow, because Kafka has to be read for them."""
+    query = order(board.database, order_id)
+    held = first_row(board.cases.rows(query))
+    legs = {table: board.cases.rows(order_leg(board.database, table, order_id)) for table in LEG_VIEWS}
+    leg_queries = {table: order_leg(board.database, table, order_id) for table in LEG_VIEWS}
+    payout_query = payouts_of(board.database, sorted({line["payout_id"] for line in legs["payout_item"]}))
+    return render(
+        request, "order.html", order=held, query=query, legs=legs, leg_queries=leg_queries,
+        payouts=board.cases.rows(payout_query) if legs["payout_item"] else [], payout_query=payout_query,
+        charge=_charge(board, legs["orders"]),
+        about=cases_about(
+            board, CaseFilter(order_id=order_id), address("/discrepancies", order=order_id, standing="all")
+        ),
+    )  # fmt: skip
+
+
+@router.get("/orders/{order_id}/steps")
+def steps(request: Request, board: BoardDep, _account: Viewer, order_id: str) -> Response:
+    """Change events and verdicts in time order, as a part of the page."""
+    held = first_row(board.cases.rows(order(board.database, order_id)))
+    query = order_steps(board.database, order_id)
+    verdicts = verdict_events(board.cases.rows(query))
+    changes, failure = Changes([], False), None
+    try:
+        changes = change_events(
+            board.settings, order_id, held["partition"], _newest(board, order_id), seconds_max=TIMELINE_SECONDS_MAX
+        )
+    except TrueupError as error:
+        failure = error
+    return render(
+        request, "_order_steps.html", events=sorted([*changes.events, *verdicts]), is_whole=changes.is_whole,
+        failure=failure, query=query,
+    )  # fmt: skip
+
+
+def _newest(board: Board, order_id: str) -> dict[str, int]:
+    """Source table → offset of its newest row of the order."""
+    newest = {}
+    for table in LEG_VIEWS:
+        rows = board.cases.rows(order_leg(board.database, table, order_id))
+        if rows:
+            newest[table] = max(int(row["kafka_offset"]) for row in rows)
+    return newest
+
+
+@lru_cache(maxsize=4)
+def _charging(spec: str) -> Charging:
+    return load_charging(spec)
+
+
+def _charge(board: Board, rows: list[Record]) -> dict[str, Any] | None:
+    """How the fees came about, where a charging spec is set and the order carries factors; `failure` says why it cannot."""
+    spec = board.settings.charging.spec
+    if not spec or not rows or rows[0]["factors"] is None:
+        return None
+    try:
+        charging = _charging(spec)
+        match = match_rules(charging, rows[0]["factors"])
+        return charge_document(charging, match, order_currency=rows[0]["currency"], with_steps=True) | {"failure": ""}
+    except TrueupError as error:
+        return {"spec": spec, "failure": str(error)}

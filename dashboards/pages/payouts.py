@@ -1,0 +1,115 @@
+"""Payouts by channel, what was put into the channels and taken out of them, releases, and one payout with its lines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from clickhouse.entity_cases import cases_of_entity
+from clickhouse.keyset import slice_of
+from clickhouse.payout_queries import (
+    LINE_KEYS,
+    LIST_KEYS,
+    STATUSES,
+    PayoutFilter,
+    funding_by_channel,
+    funding_by_day,
+    payout,
+    payout_lines,
+    payout_list,
+    payout_total,
+    payouts_by_channel,
+    release_payouts,
+    releases,
+)
+from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_of_query, first_row
+from dashboards.web.board import BoardDep
+from dashboards.web.guard import Viewer
+from dashboards.web.page import place_of, render
+from dashboards.web.sampler import Figure
+
+router = APIRouter()
+
+PATH: Final = "/payouts"
+Text = Annotated[str, Query(max_length=ID_CHARS_MAX)]
+
+
+@router.get(PATH)
+def show_list(
+    request: Request,
+    board: BoardDep,
+    _account: Viewer,
+    channel: Text = "",
+    status: Text = "",
+    currency: Text = "",
+    seller: Text = "",
+    after: Text = "",
+) -> Response:
+    """Channels with their money, and payouts by their id."""
+    chosen = PayoutFilter(channel.strip(), status, currency.strip().upper(), seller.strip())
+    query = payout_list(board.database, chosen, ROWS, after)
+    page = slice_of(board.cases.rows(query), ROWS, LIST_KEYS)
+    fields = {"channel": channel, "status": status, "currency": currency, "seller": seller}
+    by_channel, funding, released = board.sampler.look(
+        [
+            Figure(payouts_by_channel(board.database), board.cases.rows),
+            Figure(funding_by_channel(board.database), board.cases.rows),
+            Figure(releases(board.database), board.cases.rows),
+        ]
+    )
+    return render(
+        request, "payouts.html", payouts=page.rows, query=query, chosen=chosen, statuses=STATUSES, by_channel=by_channel,
+        funding=funding, released=released, first=address(PATH, **fields) if after else "",
+        more=address(PATH, **fields, after=page.next) if page.next else "",
+    )  # fmt: skip
+
+
+@router.get(PATH + "/{payout_id}")
+def show(request: Request, board: BoardDep, _account: Viewer, payout_id: str, after: Text = "") -> Response:
+    """One payout; `after` is the cursor of its lines."""
+    database, here = board.database, request.url.path
+    query, total_query = payout(database, payout_id), payout_total(database, payout_id)
+    line_query = payout_lines(database, payout_id, ROWS, after)
+    held = first_row(board.cases.rows(query))
+    lines = slice_of(board.cases.rows(line_query), ROWS, LINE_KEYS)
+    return render(
+        request, "payout.html", payout=held, query=query, totals=board.cases.rows(total_query), total_query=total_query,
+        lines=lines.rows, line_query=line_query, about=_about(board, "payout", payout_id),
+        first=here if after else "", more=address(here, after=lines.next) if lines.next else "",
+    )  # fmt: skip
+
+
+@router.get("/channels/{channel}/{currency}")
+def show_channel(request: Request, board: BoardDep, _account: Viewer, channel: str, currency: str) -> Response:
+    """What was put into a channel and taken out of it, by day, and its releases."""
+    query, release_query = (
+        funding_by_day(board.database, channel, currency),
+        releases(board.database, channel, currency),
+    )
+    days, held = board.cases.rows(query), board.cases.rows(release_query)
+    first_row([*days, *held])
+    return render(
+        request, "channel.html", page=place_of(PATH), channel=channel, currency=currency, days=days, query=query,
+        releases=held, release_query=release_query,
+    )  # fmt: skip
+
+
+@router.get("/releases/{release_id}")
+def show_release(request: Request, board: BoardDep, _account: Viewer, release_id: str) -> Response:
+    """One release: upstream's count and amount beside the payouts that name it."""
+    query, payout_query = (
+        releases(board.database, release_id=release_id),
+        release_payouts(board.database, release_id),
+    )
+    return render(
+        request, "release.html", page=place_of(PATH), release=first_row(board.cases.rows(query)), query=query,
+        payouts=board.cases.rows(payout_query), payout_query=payout_query,
+        about=_about(board, "release_summary", release_id),
+    )  # fmt: skip
+
+
+def _about(board: BoardDep, kind: str, identifier: str) -> dict[str, Any]:
+    return cases_of_query(board, cases_of_entity(board.database, kind, identifier), "")

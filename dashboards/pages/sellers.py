@@ -1,0 +1,95 @@
+"""Sellers: what was agreed with each, what is in question, and one with statements, payouts and the history of the agreement."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from clickhouse.case_reader import UNSETTLED, CaseFilter, Record
+from clickhouse.keyset import slice_of
+from clickhouse.payout_queries import PayoutFilter, payout_list
+from clickhouse.seller_queries import LIST_KEYS, SellerFilter, risk_by_seller, risk_of, seller, seller_list
+from clickhouse.statement_queries import StatementFilter, statement_list
+from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_about, first_row
+from dashboards.web.board import BoardDep
+from dashboards.web.guard import Viewer
+from dashboards.web.page import render
+from dashboards.web.sampler import Figure
+from trueup.change_events import Changes
+from trueup.model.errors import TrueupError
+from trueup.seller_trace import agreement_events
+
+router = APIRouter()
+
+PATH: Final = "/sellers"
+CYCLES: Final = ("daily", "weekly", "biweekly", "monthly")
+SHOWN: Final = 10
+HISTORY_SECONDS_MAX: Final = 8.0
+Text = Annotated[str, Query(max_length=ID_CHARS_MAX)]
+
+
+@router.get(PATH)
+def show_list(
+    request: Request,
+    board: BoardDep,
+    _account: Viewer,
+    seller: Text = "",
+    currency: Text = "",
+    cycle: Text = "",
+    held: bool = False,
+    after: Text = "",
+) -> Response:
+    """Sellers by their id, with what is in question; those with most of it first in a table of their own."""
+    chosen = SellerFilter(seller.strip(), currency.strip().upper(), cycle, held)
+    query = seller_list(board.database, chosen, ROWS, after)
+    page = slice_of(board.cases.rows(query), ROWS, LIST_KEYS)
+    risk_query = risk_of(board.database, [row["shop_id"] for row in page.rows])
+    risks = _by_seller(board.cases.rows(risk_query) if page.rows else [])
+    fields = {"seller": seller, "currency": currency, "cycle": cycle, "held": held}
+    (riskiest,) = board.sampler.look([Figure(risk_by_seller(board.database), board.cases.rows)])
+    return render(
+        request, "sellers.html", sellers=page.rows, risks=risks, query=query, risk_query=risk_query, chosen=chosen,
+        cycles=CYCLES, riskiest=riskiest, first=address(PATH, **fields) if after else "",
+        more=address(PATH, **fields, after=page.next) if page.next else "",
+    )  # fmt: skip
+
+
+@router.get(PATH + "/{shop_id}")
+def show(request: Request, board: BoardDep, _account: Viewer, shop_id: str) -> Response:
+    """One seller, also one without an account if anything of it is known."""
+    database = board.database
+    query, risk_query = seller(database, shop_id), risk_of(database, [shop_id])
+    statement_query = statement_list(database, StatementFilter(seller=shop_id), SHOWN)
+    payout_query = payout_list(database, PayoutFilter(seller=shop_id), SHOWN)
+    agreed, risks = board.cases.rows(query), board.cases.rows(risk_query)
+    statements, payouts = board.cases.rows(statement_query)[:SHOWN], board.cases.rows(payout_query)[:SHOWN]
+    first_row([*agreed, *risks, *statements, *payouts])
+    more = address("/discrepancies", seller=shop_id)
+    return render(
+        request, "seller.html", shop_id=shop_id, agreed=agreed, query=query, risks=risks, risk_query=risk_query,
+        statements=statements, statement_query=statement_query, payouts=payouts, payout_query=payout_query,
+        about=cases_about(board, CaseFilter(sellers=(shop_id,), standings=UNSETTLED), more),
+    )  # fmt: skip
+
+
+@router.get(PATH + "/{shop_id}/history")
+def show_history(request: Request, board: BoardDep, _account: Viewer, shop_id: str) -> Response:
+    """Changes of the account and its payout rule, as a part of the page."""
+    rows = board.cases.rows(seller(board.database, shop_id))
+    changes, failure = Changes([], True), None
+    try:
+        rule_id = str(rows[0]["rule_id"]) if rows else ""
+        changes = agreement_events(board.settings, shop_id, rule_id, seconds_max=HISTORY_SECONDS_MAX)
+    except TrueupError as error:
+        failure = error
+    return render(request, "_seller_history.html", events=changes.events, is_whole=changes.is_whole, failure=failure)
+
+
+def _by_seller(rows: list[Record]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["shop_id"], []).append(row)
+    return found

@@ -1,0 +1,130 @@
+"""Statements: the list, and one with its total as it grows, beside upstream's amount and the payout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from clickhouse.case_reader import CaseFilter, Record
+from clickhouse.keyset import slice_of
+from clickhouse.statement_queries import (
+    ITEM_KEYS,
+    LIST_KEYS,
+    STATUSES,
+    StatementFilter,
+    statement,
+    statement_growth,
+    statement_items,
+    statement_list,
+    statement_partials,
+    statement_payouts,
+)
+from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_about, first_row
+from dashboards.web.board import Board, BoardDep
+from dashboards.web.guard import Viewer
+from dashboards.web.page import render
+from trueup.model.errors import ConfigurationError
+
+router = APIRouter()
+
+PATH: Final = "/statements"
+Text = Annotated[str, Query(max_length=ID_CHARS_MAX)]
+
+
+@router.get(PATH)
+def show_list(
+    request: Request,
+    board: BoardDep,
+    _account: Viewer,
+    seller: Text = "",
+    status: Text = "",
+    currency: Text = "",
+    period: Text = "",
+    different: bool = False,
+    after: Text = "",
+) -> Response:
+    """Statements by their cycle, the newest first."""
+    chosen = StatementFilter(seller.strip(), status, currency.strip().upper(), "", read_day(period), different)
+    query = statement_list(board.database, chosen, ROWS, after)
+    page = slice_of(board.cases.rows(query), ROWS, LIST_KEYS)
+    fields = {"seller": seller, "status": status, "currency": currency, "period": period, "different": different}
+    return render(
+        request, "statements.html", statements=page.rows, query=query, chosen=chosen, statuses=STATUSES,
+        first=address(PATH, **fields) if after else "", more=address(PATH, **fields, after=page.next) if page.next else "",
+    )  # fmt: skip
+
+
+@router.get(PATH + "/{statement_id}")
+def show(request: Request, board: BoardDep, _account: Viewer, statement_id: str, after: Text = "") -> Response:
+    """One statement; `after` is the cursor of its items."""
+    database = board.database
+    query = statement_items(database, statement_id, ROWS, after)
+    items = slice_of(board.cases.rows(query), ROWS, ITEM_KEYS)
+    here = request.url.path
+    about = cases_about(
+        board,
+        CaseFilter(statement_id=statement_id),
+        address("/discrepancies", statement=statement_id, standing="all"),
+    )
+    return render(
+        request, "statement.html", **_totals(board, statement_id), items=items.rows, items_query=query, about=about,
+        first=here if after else "", more=address(here, after=items.next) if items.next else "",
+    )  # fmt: skip
+
+
+@router.get(PATH + "/{statement_id}/totals")
+def show_totals(request: Request, board: BoardDep, _account: Viewer, statement_id: str) -> Response:
+    """What changes while the statement grows, as a part of an open page."""
+    return render(request, "_statement_totals.html", **_totals(board, statement_id))
+
+
+def read_day(text: str) -> date | None:
+    """A day as browsers send it; None for nothing. Errors: ConfigurationError."""
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"{text[:40]!r} is no day", where="period", remedy="write it as 2026-11-30") from None
+
+
+def _totals(board: Board, statement_id: str) -> dict[str, Any]:
+    database = board.database
+    query = statement(database, statement_id)
+    held = first_row(board.cases.rows(query))
+    growth_query = statement_growth(database, statement_id, held["currency"])
+    payout_query, partial_query = statement_payouts(database, statement_id), statement_partials(database, statement_id)
+    growth = board.cases.rows(growth_query)
+    return {
+        "statement": held,
+        "query": query,
+        "totals": list(
+            zip(held["totals_currency"], held["totals_count"], held["totals_amount"], strict=True)
+        ),
+        "payouts": board.cases.rows(payout_query),
+        "payout_query": payout_query,
+        "partials": board.cases.rows(partial_query),
+        "partial_query": partial_query,
+        "growth": growth,
+        "growth_query": growth_query,
+        "chart": growth_chart(growth, held["upstream_amount"]),
+    }  # fmt: skip
+
+
+def growth_chart(growth: Sequence[Record], upstream: Decimal | None) -> dict[str, Any]:
+    """ECharts options: our total against time, and upstream's amount as a level. Only drawing turns amounts into floats."""
+    points = [[row["at"].isoformat(), float(row["total"])] for row in growth]
+    series: list[dict[str, Any]] = [
+        {"type": "line", "step": "end", "showSymbol": False, "name": "trueup", "data": points}
+    ]
+    if upstream is not None and points:
+        level = [[at, float(upstream)] for at in (points[0][0], points[-1][0])]
+        dashed = {"type": "dashed"}
+        series.append({"type": "line", "showSymbol": False, "name": "upstream", "data": level, "lineStyle": dashed})
+    return {"xAxis": {"type": "time"}, "yAxis": {"type": "value", "scale": True}, "legend": {}, "series": series}

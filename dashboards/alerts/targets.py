@@ -11,13 +11,11 @@ from dashboards.alerts.declared import DeclaredTargets
 from trueup.model.errors import ConfigurationError
 
 _PORTS: Final = {"https": 443, "http": 80}
-_TRANSLATED: Final = (
-    ip_network("64:ff9b::/96"),
-    ip_network("64:ff9b:1::/48"),
-    ip_network("2002::/16"),
-    ip_network("2001::/32"),
-)
-"""IPv6 networks whose addresses stand for IPv4 ones: NAT64, 6to4, Teredo."""
+_GLOBAL_UNICAST: Final = ip_network("2000::/3")
+"""The only IPv6 addresses that lead to others; IPv4-mapped ones and NAT64 lie outside."""
+
+_TRANSLATED: Final = (ip_network("2002::/16"), ip_network("2001::/32"))
+"""Those among them that stand for IPv4 addresses: 6to4, Teredo."""
 
 
 class TargetRefused(ConfigurationError):
@@ -104,7 +102,7 @@ def checked_address(host: str, addresses: Sequence[str], targets: DeclaredTarget
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv6Address) and (
-        address.ipv4_mapped is not None or any(address in network for network in _TRANSLATED)
+        address not in _GLOBAL_UNICAST or any(address in network for network in _TRANSLATED)
     ):
         return False
     return address.is_global and not (

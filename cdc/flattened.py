@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-_ADDED: Final = "__"
+ADDED: Final = "__"
+"""What begins the name of a field that the transformation added."""
+
 _SOURCE: Final = ("source_", "")
 """`add.fields=source.lsn` is written `__source_lsn`, `add.fields=lsn` is written `__lsn`."""
 
@@ -24,12 +26,12 @@ def is_flattened(message: dict[str, Any]) -> bool:
 
 def as_envelope(message: dict[str, Any]) -> dict[str, Any]:
     """The envelope that was flattened, without its before-image but for a deletion."""
-    row = {name: value for name, value in message.items() if not name.startswith(_ADDED)}
+    row = {name: value for name, value in message.items() if not name.startswith(ADDED)}
     source = {
-        name: message[f"{_ADDED}{prefix}{name}"]
+        name: message[f"{ADDED}{prefix}{name}"]
         for name in _POSITIONS
         for prefix in _SOURCE
-        if f"{_ADDED}{prefix}{name}" in message
+        if f"{ADDED}{prefix}{name}" in message
     }
     deleted = str(message.get("__deleted", "")).lower() == "true" or message.get("__op") == "d"
     return {

@@ -1,7 +1,8 @@
 """Corrections of messages that could not be read: fields renamed, set, replaced by value, or dropped. Pure.
 
 A mapping is a list of steps, applied in their order to the row before and the row after the change, and to the message's
-key where it holds the field. Everything else of the message stays as it was sent.
+key where it holds the field. A schema that comes with the message follows: it says how values are written, by the names of
+fields. Everything else of the message stays as it was sent.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
+from cdc.flattened import ADDED, is_flattened
 from trueup.model.errors import ConfigurationError, InvalidRecord
 
 STEPS_MAX: Final = 50
@@ -78,7 +80,10 @@ def correct(key: bytes, value: bytes, mapping: Sequence[Step]) -> Corrected:
     envelope = document.get("payload", document) if type(document) is dict else None
     if type(envelope) is not dict:
         raise InvalidRecord("wrong-type", "the envelope is not a JSON object: no field can be corrected")
-    changed = [_apply(envelope[image], mapping) for image in ("before", "after") if type(envelope.get(image)) is dict]
+    rows = _rows(envelope, mapping)
+    changed = [_apply(row, mapping) for row in rows]
+    if any(changed) and envelope is not document:
+        _correct_schema(document.get("schema"), mapping)
     new_key = _corrected_key(key, mapping)
     return Corrected(new_key, _written(document) if any(changed) else value, new_key != key)
 
@@ -107,6 +112,32 @@ def _read(value: bytes) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
         raise InvalidRecord("malformed-json", f"not JSON: {error}") from None
+
+
+def _rows(envelope: dict[str, Any], mapping: Sequence[Step]) -> list[dict[str, Any]]:
+    """The rows of a change; a flattened message is the row itself, beside fields that are none of it."""
+    if not is_flattened(envelope):
+        return [envelope[image] for image in ("before", "after") if type(envelope.get(image)) is dict]
+    for name in (name for step in mapping for name in (step.field, getattr(step, "to", ""))):
+        if name.startswith(ADDED):
+            raise InvalidRecord("mapping-conflict", f"{name} is no field of the row: it says what the change is")
+    return [envelope]
+
+
+def _correct_schema(schema: object, mapping: Sequence[Step]) -> None:
+    """Let the schema name the fields as the rows do; a value that was set is written plainly, so nothing is said of it."""
+    fields = schema.get("fields") if type(schema) is dict else None
+    if type(fields) is not list:
+        return
+    inner = [one["fields"] for one in fields if type(one) is dict and one.get("field") in {"before", "after"}
+             and type(one.get("fields")) is list]  # fmt: skip
+    for described in inner or [fields]:
+        for step in mapping:
+            for one in [one for one in described if type(one) is dict and one.get("field") == step.field]:
+                if isinstance(step, Rename):
+                    one["field"] = step.to
+                elif not isinstance(step, Replace):
+                    described.remove(one)
 
 
 def _written(document: object) -> bytes:

@@ -15,14 +15,16 @@ import orjson
 from clickhouse_connect.driver.client import Client
 
 from cdc.decode import ChangeDecoder
+from cdc.flattened import ADDED, is_flattened
 from cdc.mapping import Rename, Step, correct, encode_mapping
+from cdc.source_decoder import source_decoder
 from cdc.topics import source_topic
 from streams.replays import REPLAYS_TOPIC, Origin, Replay, encode_replay
 from trueup.case_commands import UNANSWERED, await_answers, deliver
 from trueup.model.change import Change
 from trueup.model.errors import ConfigurationError, InvalidRecord
 from trueup.model.money import to_text
-from trueup.model.tables import TABLES, Table
+from trueup.model.tables import TABLES
 from trueup.settings import Settings
 from trueup.user_specs import read_user_specs
 
@@ -36,8 +38,8 @@ SIMILARITY_MIN: Final = 0.75
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_ZERO: Final = date(1970, 1, 1)
 
-Tables = Mapping[str, Sequence[Table]]
-"""Topic → the tables whose rows it carries, as each of their readers decodes them."""
+Decoders = Mapping[str, Sequence[ChangeDecoder]]
+"""Topic → the decoders of all stages that read the rows it carries."""
 
 
 class Refused(NamedTuple):
@@ -90,7 +92,7 @@ class Answer(NamedTuple):
     reason: str
 
 
-def tables_by_topic(settings: Settings) -> dict[str, list[Table]]:
+def decoders_by_topic(settings: Settings) -> dict[str, list[ChangeDecoder]]:
     """The topics of source tables: those whose messages can be replayed. Errors: SpecError for a user's spec."""
     source = settings.source
     tables = {source_topic(source.name, source.schema_name, name): [table] for name, table in TABLES.items()}
@@ -100,7 +102,7 @@ def tables_by_topic(settings: Settings) -> dict[str, list[Table]]:
             held = tables.setdefault(specs.topic_of[leg.source_table], [])
             if leg.table not in held:
                 held.append(leg.table)
-    return tables
+    return {topic: [source_decoder(source, table) for table in held] for topic, held in tables.items()}
 
 
 def refused_of(row: Mapping[str, Any]) -> Refused:
@@ -112,12 +114,12 @@ def refused_of(row: Mapping[str, Any]) -> Refused:
     )  # fmt: skip
 
 
-def preview(tables: Tables, refused: Refused, mapping: Sequence[Step]) -> Preview:
+def preview(decoders: Decoders, refused: Refused, mapping: Sequence[Step]) -> Preview:
     """What the workers would make of the message under this mapping. Pure: nothing is sent.
 
     Errors: ConfigurationError for a message of a topic that is none of a source table.
     """
-    readers = tables.get(refused.origin.topic)
+    readers = decoders.get(refused.origin.topic)
     if not readers:
         raise ConfigurationError(
             f"{refused.origin.topic} is no topic of a source table: its messages cannot be replayed",
@@ -131,24 +133,26 @@ def preview(tables: Tables, refused: Refused, mapping: Sequence[Step]) -> Previe
     place = refused.origin.partition, refused.origin.offset
     row: Mapping[str, Any] | None = None
     try:
-        for table in readers:
-            change = ChangeDecoder(table).decode(corrected.value, *place)
+        for decoder in readers:
+            change = decoder.decode(corrected.value, *place)
             row = row or (None if change is None else _row_of(change))
     except InvalidRecord as error:
         return Preview(False, error.code, error.what, *corrected, row)
     return Preview(True, "", "", *corrected, row)
 
 
-def suggestion(tables: Tables, refused: Refused) -> tuple[Step, ...]:
+def suggestion(decoders: Decoders, refused: Refused) -> tuple[Step, ...]:
     """Renames that would fill the columns which the row lacks, from fields that no column is called by; a guess by their names."""
     try:
         document = orjson.loads(refused.value)
         envelope = document.get("payload", document)
-        row = envelope.get("after") or envelope.get("before") or {}
-        names = set(row)
+        row = envelope if is_flattened(envelope) else envelope.get("after") or envelope.get("before") or {}
+        names = {name for name in row if not name.startswith(ADDED)}
     except (ValueError, AttributeError, TypeError):
         return ()
-    columns = {column.name: column for table in tables.get(refused.origin.topic, ()) for column in table.columns}
+    columns = {
+        column.name: column for decoder in decoders.get(refused.origin.topic, ()) for column in decoder.table.columns
+    }
     unknown = {_plain(name): name for name in sorted(names - columns.keys())}
     steps: list[Step] = []
     for column in columns.values():

@@ -41,13 +41,13 @@ from trueup.quarantine_desk import (
     Asked,
     Preview,
     Refused,
+    decoders_by_topic,
     preview,
     refused_of,
     replay_of,
     send_replays,
     suggestion,
     summary,
-    tables_by_topic,
 )
 
 router = APIRouter()
@@ -82,7 +82,7 @@ def show_list(
     return render(
         request, "quarantine.html", kinds=kinds, messages=page.rows, query=query, chosen=chosen,
         replayed={(row["topic"], row["kafka_partition"], row["kafka_offset"]): row for row in last},
-        can_replay=set(tables_by_topic(board.settings)), first=address(PATH, **fields) if after else "",
+        can_replay=set(decoders_by_topic(board.settings)), first=address(PATH, **fields) if after else "",
         more=address(PATH, **fields, after=page.next) if page.next else "",
     )  # fmt: skip
 
@@ -97,11 +97,11 @@ def show_message(
     replays = board.cases.rows(replay_query)
     again_query = refused_again(board.database, topic, [row["replay_id"] for row in replays])
     again = {row["replay_id"]: row for row in board.cases.rows(again_query)} if replays else {}
-    tables = tables_by_topic(board.settings)
+    decoders = decoders_by_topic(board.settings)
     lines = read_lines(request.query_params.multi_items())
     steps, failure = _steps(lines)
-    tried = preview(tables, refused, steps) if topic in tables and failure is None else None
-    suggested = () if lines or topic not in tables else suggestion(tables, refused)
+    tried = preview(decoders, refused, steps) if topic in decoders and failure is None else None
+    suggested = () if lines or topic not in decoders else suggestion(decoders, refused)
     return render(
         request, "quarantine_message.html", refused=refused, query=query, key_text=text_lines(refused.key),
         value_text=text_lines(refused.value), value_hex=hex_lines(refused.value), tried=tried, failure=failure,
@@ -115,12 +115,12 @@ def show_message(
 def show_kind(request: Request, board: BoardDep, _account: Viewer, topic: Text, code: Text) -> Response:
     """All messages of a topic with one reason that were not replayed yet, and what corrections make of them."""
     waiting, query = _waiting(board, topic, code)
-    tables = tables_by_topic(board.settings)
+    decoders = decoders_by_topic(board.settings)
     lines = read_lines(request.query_params.multi_items())
     steps, failure = _steps(lines)
-    can_replay = topic in tables
-    tried = [(one, preview(tables, one, steps)) for one in waiting] if can_replay and failure is None else []
-    suggested = suggestion(tables, waiting[0]) if waiting and can_replay and not lines else ()
+    can_replay = topic in decoders
+    tried = [(one, preview(decoders, one, steps)) for one in waiting] if can_replay and failure is None else []
+    suggested = suggestion(decoders, waiting[0]) if waiting and can_replay and not lines else ()
     failed = [(one, seen) for one, seen in tried if not seen.accepted]
     return render(
         request, "quarantine_kind.html", topic=topic, code=code, waiting=waiting, query=query, failure=failure,
@@ -153,8 +153,8 @@ def replay(request: Request, board: BoardDep, account: Operator, form: Annotated
         meant = [_message(board, topic, form.partition, form.offset)[0]]
         about = str(meant[0].origin)
     note_action(request, "replay", about=about, detail=orjson.dumps(encode_mapping(mapping)).decode())
-    tables = tables_by_topic(board.settings)
-    tried = [(one, preview(tables, one, mapping)) for one in meant]
+    decoders = decoders_by_topic(board.settings)
+    tried = [(one, preview(decoders, one, mapping)) for one in meant]
     asked = Asked(account.login, time.time_ns() // 1000, form.note.strip(), form.request_id)
     wanted = [replay_of(one, seen, mapping, asked) for one, seen in tried if seen.accepted]
     answers = send_replays(board.settings, board.client, wanted) if wanted else []

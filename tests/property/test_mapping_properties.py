@@ -158,3 +158,38 @@ def test_a_key_goes_with_its_field_and_keeps_what_is_dropped() -> None:
     assert corrected.key == b'{"order_id":7}'
     assert corrected.key_changed
     assert correct(KEY, message(ORDER), [Drop("order_id")]).key == KEY
+
+
+def with_schema(row: dict[str, Any]) -> bytes:
+    """A message of a connector that writes times in milliseconds, and says so in its schema."""
+    names = [{"field": name, "type": "string"} for name in row if name != "updated_at"]
+    described = [*names, {"field": "updated_at", "type": "int64", "name": "io.debezium.time.Timestamp"}]
+    schema = {
+        "type": "struct",
+        "fields": [{"field": image, "type": "struct", "fields": described} for image in ("before", "after")],
+    }
+    return orjson.dumps({"schema": schema, "payload": envelope(row)})
+
+
+def test_a_schema_goes_with_the_names_of_the_fields() -> None:
+    decoder = ChangeDecoder(ORDERS)
+    plain = decoder.decode(with_schema({**ORDER, "updated_at": 1_760_000_000_000}), 3, 7)
+    sent = with_schema({**ORDER, "updated_at": 1_760_000_000_000}).replace(b'"updated_at"', b'"changed"')
+    corrected = correct(KEY, sent, [Rename("changed", "updated_at")])
+    assert decoder.decode(corrected.value, 3, 7) == plain
+    # A value that a person sets is written plainly, whatever the schema said of the field.
+    given = correct(KEY, sent, [Drop("changed"), SetValue("updated_at", "2025-10-09T08:53:20Z")])
+    assert decoder.decode(given.value, 3, 7) == plain
+    assert plain is not None
+
+
+def test_a_flattened_message_is_the_row_itself() -> None:
+    added = {"__op": "c", "__source_name": "settlement", "__source_lsn": 1, "__source_ts_us": 1_760_000_000_000_000}
+    sent = orjson.dumps({**{name: held for name, held in ORDER.items() if name != "shop_id"}, "shopId": 7, **added})
+    corrected = correct(KEY, sent, [Rename("shopId", "shop_id")])
+    change = ChangeDecoder(ORDERS).decode(corrected.value, 3, 7)
+    assert change is not None
+    assert change.row is not None
+    assert change.row[ORDERS.place("shop_id")] == 7
+    with pytest.raises(InvalidRecord, match="says what the change is"):
+        correct(KEY, sent, [SetValue("__op", "d")])

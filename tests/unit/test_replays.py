@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cdc.decode import ChangeDecoder
 from cdc.mapping import Drop, Rename, SetValue
 from streams.audit_chain import verify_chain
 from streams.replays import REPLAYS_TOPIC, Origin, Replay, decode_replay, encode_replay
@@ -21,7 +22,7 @@ from trueup.quarantine_desk import Asked, Preview, Refused, origin_of, preview, 
 
 TOPIC = "settlement.public.orders"
 ORIGIN = Origin(TOPIC, 3, 41)
-TABLES = {TOPIC: [ORDERS]}
+DECODERS = {TOPIC: [ChangeDecoder(ORDERS)]}
 ASKED = Asked("ann", NOW_US, "the column was renamed", "5b1c7a4e")
 RENAMED = {**{name: held for name, held in ORDER.items() if name != "shop_id"}, "shopId": 7}
 MAPPING = (Rename("shopId", "shop_id"), Drop("extra"))
@@ -128,9 +129,9 @@ def test_a_replay_that_cannot_be_read_is_quarantined_in_its_turn(bench: CaseBenc
 
 def test_the_preview_is_what_the_decoder_says() -> None:
     message = refused(orjson.dumps(envelope(RENAMED)))
-    before = preview(TABLES, message, ())
+    before = preview(DECODERS, message, ())
     assert (before.accepted, before.code) == (False, "missing-field")
-    after = preview(TABLES, message, MAPPING)
+    after = preview(DECODERS, message, MAPPING)
     assert after.accepted
     assert after.row is not None
     assert after.row["gross_amount"] == "100.00 USD"
@@ -143,21 +144,21 @@ def test_a_correction_of_the_key_lets_the_key_decide_where_it_goes() -> None:
     row = {**{name: held for name, held in ORDER.items() if name != "order_id"}, "orderId": 7}
     mapping = (Rename("orderId", "order_id"),)
     message = refused(orjson.dumps(envelope(row)), b'{"orderId":7}')
-    tried = preview(TABLES, message, mapping)
+    tried = preview(DECODERS, message, mapping)
     assert replay_of(message, tried, mapping, ASKED).to_partition is None
-    same = preview(TABLES, message, (SetValue("order_id", 7),))
+    same = preview(DECODERS, message, (SetValue("order_id", 7),))
     assert replay_of(message, same, (), ASKED).to_partition == ORIGIN.partition
 
 
 def test_only_messages_of_source_tables_can_be_tried() -> None:
     message = refused(b"{}", origin=Origin("trueup.case-commands", 0, 1))
     with pytest.raises(ConfigurationError, match="cannot be replayed"):
-        preview(TABLES, message, ())
+        preview(DECODERS, message, ())
 
 
 def test_one_request_names_its_replays_alike() -> None:
     message = refused(orjson.dumps(envelope(ORDER)))
-    tried = preview(TABLES, message, ())
+    tried = preview(DECODERS, message, ())
     first, again = (replay_of(message, tried, (), ASKED) for _ in range(2))
     assert first == again
     other = replay_of(message, tried, (), ASKED._replace(request_id="another"))

@@ -37,13 +37,13 @@ from trueup.quarantine_desk import (
     Asked,
     Preview,
     Refused,
+    decoders_by_topic,
     origin_of,
     preview,
     refused_of,
     replay_of,
     send_replays,
     summary,
-    tables_by_topic,
 )
 
 quarantine = typer.Typer(help="Messages that were refused.", no_args_is_help=True)
@@ -185,8 +185,8 @@ def replay(
     """Put refused messages on their topic again, corrected; those that would be refused again stay. Exit 1 if any does."""
     with case_desk(data_dir) as (settings, client, reader):
         refused = _meant(reader, settings.clickhouse.database, which)
-        tables = tables_by_topic(settings)
-        tried = [(one, preview(tables, one, steps)) for one in refused]
+        decoders = decoders_by_topic(settings)
+        tried = [(one, preview(decoders, one, steps)) for one in refused]
         asked = Asked(actor or getpass.getuser(), time.time_ns() // 1000, note, str(uuid4()))
         wanted = [] if dry_run else [replay_of(one, seen, steps, asked) for one, seen in tried if seen.accepted]
         answers = send_replays(settings, client, wanted) if wanted else []

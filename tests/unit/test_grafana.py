@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from typer.testing import CliRunner
 
 from cdc.counters import ReaderCounters
 from cdc.metrics import ReaderMetrics
@@ -21,6 +22,7 @@ from dashboards.web.metrics import DashboardMetrics
 from streams.metrics import WorkerFigures, WorkerMetrics
 from tests.grafana_documents import OURS, objects_in
 from tests.grafana_macros import Range, expanded
+from trueup.cli import app
 from trueup.model.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -228,3 +230,25 @@ def test_macros_become_what_the_plugin_says() -> None:
     assert expanded(sql, DAY, {"c": ["a", "b"]}) == f"SELECT {interval} AS time WHERE {filtered} AND c IN ('a','b')"
     assert expanded(sql, DAY, {"c": []}).endswith(" AND 1=1")
     assert expanded("$__dateFilter(d)", DAY, {}) == "d >= toDate('2026-11-20') AND d <= toDate('2026-11-21')"
+
+
+def test_the_command_writes_for_the_settings_where_no_stack_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRUEUP_CLICKHOUSE__HOST", "books.internal")
+    result = CliRunner().invoke(app, ["grafana", "write", "out", "--risk-limit", "2500"], catch_exceptions=False)
+    assert result.exit_code == 0
+    sources = orjson.loads((tmp_path / "out/provisioning/datasources/trueup.yaml").read_bytes())
+    assert sources["datasources"][0]["jsonData"]["host"] == "books.internal"
+    providers = orjson.loads((tmp_path / "out/provisioning/dashboards/trueup.yaml").read_bytes())["providers"]
+    assert providers[0]["options"]["path"] == str(tmp_path / "out/dashboards")
+    assert PASSWORD_VARIABLE in result.stdout
+
+
+@pytest.mark.parametrize("limit", ["much", "-1", "NaN", "Infinity"])
+def test_the_command_refuses_what_is_no_amount(tmp_path: Path, limit: str) -> None:
+    result = CliRunner().invoke(app, ["grafana", "write", str(tmp_path), f"--risk-limit={limit}"])
+    assert isinstance(result.exception, ConfigurationError)
+    assert result.exception.where == "--risk-limit"
+    assert list(tmp_path.iterdir()) == []

@@ -26,7 +26,12 @@ ANALYST: Final = "analyst"
 PIECE_BYTES: Final = 1 << 16
 WORDS_CHARS_MAX: Final = 400
 
+_JSON: Final = {"output_format_json_quote_decimals": 1, "output_format_json_quote_64bit_integers": 0}
+_JSON_ARRAY: Final = {"output_format_json_array_of_rows": 1}
 _ANSWER: Final = re.compile(r"Code: (\d+)\. (?:DB::Exception: )*(.*?)(?: \(version .*)?$", re.DOTALL)
+_ECHO: Final = re.compile(r"^default: |:? \(in query: .*\)|\.? \([A-Z_]+\)$", re.DOTALL)
+"""What says nothing new: the engine's own user, the query again, the name of the code."""
+
 _REMEDIES: Final = {
     36: "check the arguments of the function",
     47: "trueup sql --describe VIEW lists the columns of a view",
@@ -71,6 +76,8 @@ class AnalystClient:
         )
         self._client = connect(as_analyst)
         self._client.database = self.database = settings.database
+        # The driver takes all that is read-only in the profile for fixed; how values are printed may be chosen.
+        self._client.valid_transport_settings = {*self._client.valid_transport_settings, *_JSON, *_JSON_ARRAY}
 
     def __enter__(self) -> AnalystClient:
         return self
@@ -107,9 +114,7 @@ class AnalystClient:
 
         `is_array`: the rows of a JSON format as one array.
         """
-        settings = {"output_format_json_quote_decimals": 1, "output_format_json_quote_64bit_integers": 0}
-        if is_array:
-            settings["output_format_json_array_of_rows"] = 1
+        settings = {**_JSON, **(_JSON_ARRAY if is_array else {})}
         with self._told():
             stream = self._client.raw_stream(text, parameters=dict(parameters), settings=settings, fmt=output_format)
             with stream as opened:
@@ -134,7 +139,9 @@ class AnalystClient:
             return kind(_short(str(error)), where=self._where)
         code = error.code if isinstance(error, Error) and error.code else int(found[1])
         return ConfigurationError(
-            f"{_short(found[2])} (code {code})", where=self._where, remedy=_REMEDIES.get(code, "change the query")
+            f"{_short(_ECHO.sub('', found[2].strip()))} (code {code})",
+            where=self._where,
+            remedy=_REMEDIES.get(code, "change the query"),
         )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
 from clickhouse.analyst import AnalystClient
 from dashboards.report.build import build_report
-from dashboards.report.page import report_html, report_pdf
 from dashboards.web.language import Language
 from trueup.model.errors import ConfigurationError
 from trueup.stack_files import running_settings
+
+_PAGE: Final = "dashboards.report.page"
+"""Not imported above: what draws takes two seconds to load, for which no other command shall wait."""
 
 
 def report(
@@ -32,13 +35,14 @@ def report(
     """Write the report of a day: money at risk, raised and resolved, ages, largest cases, with the SQL of each figure."""
     asked = _day(day)
     settings, _ = running_settings(data_dir)
+    page = importlib.import_module(_PAGE)
     with AnalystClient(settings.clickhouse) as client:
-        html = report_html(build_report(client, asked, zone, language))
+        html = page.report_html(build_report(client, asked, zone, language))
     console = Console(highlight=False, markup=False, emoji=False)
     name = f"report-{asked.isoformat()}-{zone.replace('/', '-')}-{language}"
     console.print(str(_write(out, f"{name}.html", html.encode())), soft_wrap=True)
     if pdf:
-        console.print(str(_write(out, f"{name}.pdf", report_pdf(html))), soft_wrap=True)
+        console.print(str(_write(out, f"{name}.pdf", page.report_pdf(html))), soft_wrap=True)
 
 
 def _day(text: str) -> date:

@@ -82,9 +82,10 @@ class Runner:
         return result
 
     def _judge(self, job: Job) -> None:
+        # First, so that a slip of the pen is told as one, not as a right that is missing.
+        normal_text = self._engine.normal_text(job.text)
         if job.statement.kind is not Kind.READ:
             raise EngineError(ACCESS_DENIED, f"{job.user.name}: Not enough privileges: a read-only user may only read.")
-        normal_text = self._engine.normal_text(job.text)
         reads_only = self._engine.reads_only(job.text)
         refuse_for_analyst(
             normal_text, job.asked.database, reads_only=reads_only, table_functions=self._engine.table_functions

@@ -65,7 +65,7 @@ def latency_histogram(database: str) -> Query:
     """bar, findings: how many were found within each bound of `LATENCY_BOUNDS_MS`; bar 0 is below the first."""
     return Query(
         # The first bound that is not exceeded; 0 from arrayFirstIndex means none was, which is the last bar.
-        "SELECT if(first_held = 0, length({bounds:Array(UInt32)}), first_held - 1) AS bar, count() AS findings FROM "
+        "SELECT toInt64(if(first_held = 0, length({bounds:Array(UInt32)}) + 1, first_held)) - 1 AS bar, count() AS findings FROM "
         "(SELECT arrayFirstIndex(bound -> assumeNotNull(latency_ms) <= bound, {bounds:Array(UInt32)}) AS first_held "
         f"FROM {database}.v_discrepancies WHERE latency_ms IS NOT NULL) GROUP BY bar ORDER BY bar",
         {"bounds": list(LATENCY_BOUNDS_MS)},
@@ -104,9 +104,19 @@ def risk_by_day(database: str) -> Query:
 
 
 def watermarks(database: str) -> Query:
-    """stage, source, partitions, watermark_at (of the partition that is furthest behind), lag_seconds, recorded_at."""
+    """stage, source, partitions, oldest_at (of the partition that is furthest behind), newest_at, lag_ms."""
     return Query(
         "SELECT stage, source, count() AS partitions, min(watermark_at) AS oldest_at, max(recorded_at) AS newest_at, "
         "dateDiff('millisecond', oldest_at, now64(6)) AS lag_ms "
         f"FROM {database}.v_watermarks GROUP BY stage, source ORDER BY stage, source LIMIT 200"
+    )
+
+
+def written_by_table(database: str) -> Query:
+    """table, rows_per_second: what was written in the last minute, rows that are merged away by now included."""
+    return Query(
+        # A part of level 0 is one insert; those that were merged since are kept for some minutes.
+        "SELECT table, sum(rows) / 60 AS rows_per_second FROM system.parts WHERE database = {database:String} "
+        "AND level = 0 AND modification_time > now() - 60 GROUP BY table ORDER BY table LIMIT 100",
+        {"database": database},
     )

@@ -1,5 +1,6 @@
 // The script of every page: htmx, and what our own attributes do.
 import "htmx.org";
+import { startCases } from "./cases.js";
 import { startClipboard } from "./clipboard.js";
 import { startLive } from "./live.js";
 import { startTimes } from "./times.js";
@@ -7,3 +8,4 @@ import { startTimes } from "./times.js";
 startTimes();
 startClipboard();
 startLive();
+startCases();

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from starlette.requests import Request
 
 from dashboards.web.errors import local_address
+from dashboards.web.guard import OpenToAll
 from dashboards.web.language import LANGUAGE_COOKIE, Language
 from dashboards.web.page import THEME_COOKIE
 
@@ -17,7 +18,7 @@ router = APIRouter()
 KEPT_SECONDS: Final = 365 * 86_400
 
 
-@router.get("/preferences")
+@router.get("/preferences", dependencies=[OpenToAll])
 async def keep_preferences(
     request: Request,
     language: Language | None = None,

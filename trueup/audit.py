@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse.audit import ChainPlace, chains, read_chain
 from streams.audit_chain import Break, Chain, Entry
 from streams.case_partition import CASE_TOPICS
-from trueup.inspection import committed_offsets
+from trueup.kafka_lag import committed_offsets
 from trueup.settings import Settings
 
 

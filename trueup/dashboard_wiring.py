@@ -18,6 +18,7 @@ from dashboards.web.board import Board
 from dashboards.web.live import LiveHub
 from trueup.case_commands import send_commands
 from trueup.embedded.ports import free_port
+from trueup.pipeline_probe import PipelineProbe
 from trueup.settings import Settings
 
 _logger = structlog.get_logger()
@@ -46,6 +47,7 @@ def run_dashboard(settings: Settings) -> None:
             access,
             LiveHub(settings.kafka.bootstrap),
             partial(send_commands, settings, client),
+            pipeline=PipelineProbe(settings),
         )
         port = settings.dashboard.port or free_port()
         _logger.info("dashboard_serves", address=dashboard_address(settings, port))

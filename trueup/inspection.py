@@ -7,19 +7,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError
-
-from cdc.delivery import end_offsets
 from cdc.topics import source_topic
 from clickhouse.reader import Reader
 from trueup.embedded.runtime import RuntimeState
-from trueup.group_wiring import consumer_group
+from trueup.kafka_lag import group_lag
 from trueup.model.money import shown
 from trueup.model.tables import TABLES
 from trueup.order_trace import change_events, verdict_events
 from trueup.settings import Settings
-from trueup.user_specs import read_user_specs
 
 
 def stack_status(settings: Settings, runtime: RuntimeState, reader: Reader) -> dict[str, Any]:
@@ -37,46 +32,6 @@ def stack_status(settings: Settings, runtime: RuntimeState, reader: Reader) -> d
         "quarantine": counts["quarantine"],
         "open_by_rule": dict(opened.most_common()),
     }
-
-
-def group_lag(settings: Settings) -> int | None:
-    """Records in the source topics that the workers have not made durable yet; None where the broker cannot tell.
-
-    A topic that users' own specs read as well counts for them too.
-    """
-    source = settings.source
-    read = {settings.kafka.group: [source_topic(source.name, source.schema_name, table) for table in TABLES]}
-    specs = read_user_specs(settings)
-    if specs.specs:
-        read[consumer_group(settings, specs)] = list(specs.topics)
-    lag = 0
-    for group, topics in read.items():
-        durable = committed_offsets(settings, group)
-        if durable is None:
-            return None
-        for topic, offsets in end_offsets(settings.kafka.bootstrap, topics).items():
-            lag += sum(max(0, end - max(0, durable.get((topic, number), 0))) for number, end in enumerate(offsets))
-    return lag
-
-
-def committed_offsets(settings: Settings, group: str = "") -> dict[tuple[str, int], int] | None:
-    """(topic, partition) → the offset below which the workers have made everything durable; None where the broker cannot tell.
-
-    `group` is a consumer group other than that of the settings.
-    """
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap, client_id="trueup-status")
-    except KafkaError:
-        # The broker in memory does not speak all of the protocol.
-        return None
-    try:
-        name = group or settings.kafka.group
-        committed = admin.list_group_offsets(name)[name]
-    except KafkaError:
-        return None
-    finally:
-        admin.close()
-    return {(place.topic, place.partition): held.offset for place, held in committed.items()}
 
 
 def order_timeline(settings: Settings, reader: Reader, order_id: str) -> dict[str, Any] | None:

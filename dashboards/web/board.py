@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from clickhouse.case_reader import CaseReader
 from dashboards.access.gate import Access
+from dashboards.pipeline import Pipeline, nothing_known
 from dashboards.web.jobs import Jobs
 from dashboards.web.live import LiveHub
 from dashboards.web.sampler import Sampler
@@ -35,6 +36,7 @@ class Board:
         send: gives commands on discrepancies and waits for what came of them.
         sampler: figures that cost more than a page may take.
         jobs: work that takes longer than a page may.
+        pipeline: asks how the processes and Kafka do.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Board:
     send: SendCommands
     sampler: Sampler = field(default_factory=Sampler)
     jobs: Jobs = field(default_factory=Jobs)
+    pipeline: Callable[[], Pipeline] = nothing_known
 
     @property
     def database(self) -> str:

@@ -196,7 +196,7 @@ class Provider:
         try:
             try:
                 held = jwt.decode(token, keys, algorithms=list(ALGORITHMS))
-            except ValueError:
+            except (JoseError, ValueError):
                 # The provider may have changed its keys since they were read.
                 _, keys = self._provider(anew=True)
                 held = jwt.decode(token, keys, algorithms=list(ALGORITHMS))
@@ -247,7 +247,8 @@ def role_of_claims(claims: Mapping[str, Any], settings: OidcSettings) -> Role | 
     held: Any = claims
     for part in [settings.role_claim] if settings.role_claim in claims else settings.role_claim.split("."):
         held = held.get(part) if isinstance(held, Mapping) else None
-    values = {held} if isinstance(held, str) else {value for value in held or () if isinstance(value, str)}
+    listed = [held] if isinstance(held, str) else held if isinstance(held, list) else []
+    values = {value for value in listed if isinstance(value, str)}
     given = [role for role in ROLES if values & set(settings.roles.get(role.value, ()))]
     return given[-1] if given else None
 

@@ -13,10 +13,13 @@ from dashboards.access.action_log import DONE, FAILED, REFUSED
 from dashboards.access.gate import Access
 from dashboards.web.errors import answer_error
 from dashboards.web.guard import SAFE_METHODS, check_host, check_origin, client_address, identify
-from trueup.model.errors import TrueupError, UnavailableError
+from trueup.model.errors import ConfigurationError, TrueupError, UnavailableError
 
 NO_SESSION: Final = ("/static/", "/healthz", "/readyz", "/metrics", "/api/v1/")
 """Where nobody is looked up: the answer depends on nobody, or on the token that a program sends with its request."""
+
+BODY_BYTES_MAX: Final = 4 * 2**20
+"""Of a request: a form that names ten thousand discrepancies takes a quarter of it."""
 
 _FORBIDDEN: Final = 403
 _REFUSED_FROM: Final = 400
@@ -53,6 +56,7 @@ class AccessLayer:
         try:
             try:
                 check_host(request, self._access.serving)
+                _check_length(request)
                 if not request.url.path.startswith(NO_SESSION):
                     # First of all who it is: the log of actions names whose browser was misused.
                     await run_in_threadpool(identify, request, self._access)
@@ -84,3 +88,15 @@ class AccessLayer:
             )
         except SQLAlchemyError as error:
             raise UnavailableError("the log of actions cannot be written", where="dashboard.database_url") from error
+
+
+def _check_length(request: Request) -> None:
+    """Errors: ConfigurationError for a body that is too long, or does not say how long it is."""
+    length = request.headers.get("content-length", "0")
+    is_known = "transfer-encoding" not in request.headers and length.isascii() and length.isdecimal()
+    if not is_known or int(length[:20]) > BODY_BYTES_MAX:
+        raise ConfigurationError(
+            "the request is too long, or does not say how long it is",
+            where="header Content-Length",
+            remedy=f"send at most {BODY_BYTES_MAX // 2**20} MiB",
+        )

@@ -323,3 +323,11 @@ def test_behind_a_proxy_cookies_are_secure_and_its_origin_counts(tmp_path: Path)
     forged = browser.post("/users", data={"csrf": browser.form_token()}, headers={"Origin": "http://recon.example.org"})
     assert forged.status_code == 403
     stand.close()
+
+
+def test_a_body_has_a_bound(stand: Stand) -> None:
+    browser = stand.browser()
+    headers = {"Origin": ORIGIN}
+    assert browser.post("/sign-in", content=b"x" * 5_000_000, headers=headers).status_code == 400
+    assert browser.post("/sign-in", content=iter([b"login=x"]), headers=headers).status_code == 400
+    assert browser.post("/sign-in", content=b"", headers={**headers, "Content-Length": "-1"}).status_code == 400

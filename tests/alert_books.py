@@ -170,8 +170,8 @@ def courier(store: Engine, alerts: DeclaredAlerts, outside: Outside, clock: Cloc
     return Courier(store, alerts, channel, secrets, way, Tally(), clock_us=clock, random=lambda: 0.5)
 
 
-def send_all(one: Courier, clock: Clock, seconds: int) -> None:
-    """Let a courier work for so long by the clock."""
+def send_all(one: Courier, clock: Clock, seconds: int, pace_us: int = 1000) -> None:
+    """Let a courier work for so long by the clock, which goes on by `pace_us` at least from turn to turn."""
     end_us = clock.now_us + seconds * SECOND_US
     while clock.now_us < end_us:
-        clock.now_us += max(one.turn(), 1000)
+        clock.now_us += max(one.turn(), pace_us)

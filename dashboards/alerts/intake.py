@@ -8,13 +8,13 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy import Connection, Engine, select, update
 
-from dashboards.alerts.decide import Decision, Held, Told, on_verdict
+from dashboards.alerts.decide import Held, on_verdict
 from dashboards.alerts.declared import DeclaredAlerts
 from dashboards.alerts.message import body_of_notice
 from dashboards.alerts.notice import Notice, notice_of
-from dashboards.alerts.rows import add_entries, supersede, told_of, upsert
+from dashboards.alerts.rows import told_of, upsert, write_decisions
 from dashboards.alerts.tables import CASES, OFFSETS, OUTBOX
-from dashboards.alerts.vocabulary import RESOLVED, WAITING
+from dashboards.alerts.vocabulary import WAITING
 from reconcile.cases.policy import Urgency
 from reconcile.cases.verdicts import Verdict, decode_verdict
 from streams.codec import dumps, loads
@@ -107,7 +107,7 @@ def _decide(
     ids = [verdict.discrepancy_id for verdict in verdicts]
     cases = _held(connection, ids)
     told = told_of(connection, ids)
-    rows = []
+    rows, decisions = [], {}
     for verdict in verdicts:
         identifier = verdict.discrepancy_id
         case = cases.get(identifier)
@@ -116,18 +116,13 @@ def _decide(
         notice = notice_of(verdict, urgency)
         is_open = verdict.occurrence.is_open
         decision = on_verdict(alerts, notice, is_open=is_open, held=told.get(identifier, []), now_us=now_us)
-        if case is None and not decision.told:
-            continue
-        _refresh(connection, notice, told.get(identifier, []))
-        apply(connection, identifier, decision)
-        rows.append(_case_row(verdict, notice, now_us))
+        if case is not None or decision.told:
+            decisions[identifier] = decision
+            rows.append(_case_row(verdict, notice, now_us))
+            if case is not None and is_open:
+                _refresh(connection, notice)
+    write_decisions(connection, decisions)
     upsert(connection, CASES, rows)
-
-
-def apply(connection: Connection, discrepancy_id: str, decision: Decision) -> None:
-    """Write a decision about a discrepancy down."""
-    supersede(connection, discrepancy_id, decision.superseded)
-    add_entries(connection, discrepancy_id, decision.told, decision.entries)
 
 
 def _held(connection: Connection, ids: Sequence[str]) -> Mapping[str, Held]:
@@ -142,20 +137,14 @@ def _held(connection: Connection, ids: Sequence[str]) -> Mapping[str, Held]:
     return {identifier: Held((number, major, minor), is_open) for identifier, number, major, minor, is_open in rows}
 
 
-def _refresh(connection: Connection, notice: Notice, told: Sequence[Told]) -> None:
+def _refresh(connection: Connection, notice: Notice) -> None:
     """What was not tried yet is told as the books stand now."""
-    if not any(one.occurrence == notice.occurrence and not one.is_over for one in told):
-        return
-    waiting = select(OUTBOX.c.number, OUTBOX.c.body).where(
-        OUTBOX.c.discrepancy_id == notice.discrepancy_id,
-        OUTBOX.c.state == WAITING,
-        OUTBOX.c.attempts == 0,
-        OUTBOX.c.kind != RESOLVED,
-    )
-    for number, text in connection.execute(waiting).all():
-        body = loads(text.encode())
-        changed = body_of_notice(body["kind"], body["route"], notice, body["reminder"])
-        connection.execute(update(OUTBOX).where(OUTBOX.c.number == number).values(body=dumps(changed).decode()))
+    columns = (OUTBOX.c.number, OUTBOX.c.state, OUTBOX.c.occurrence, OUTBOX.c.body)
+    for row in connection.execute(select(*columns).where(OUTBOX.c.discrepancy_id == notice.discrepancy_id)).all():
+        if row.state == WAITING and row.occurrence == notice.occurrence:
+            body = loads(row.body.encode())
+            changed = body_of_notice(body["kind"], body["route"], notice, body["reminder"])
+            connection.execute(update(OUTBOX).where(OUTBOX.c.number == row.number).values(body=dumps(changed).decode()))
 
 
 def _case_row(verdict: Verdict, notice: Notice, now_us: int) -> dict[str, object]:

@@ -21,6 +21,7 @@ from dashboards.alerts.vocabulary import (
     DIGEST,
     DIGESTED,
     DROPPED,
+    RETRYING,
     SENDING,
     SENT,
     SUPERSEDED,
@@ -39,6 +40,7 @@ CASE_KEPT_US: Final = 90 * 86_400_000_000
 """How long a case that is over is kept. If it is raised again later, that is another occurrence."""
 
 SWEPT_ROWS_MAX: Final = 5_000
+_WAITING: Final = (WAITING, RETRYING)
 
 
 class Letter(NamedTuple):
@@ -73,7 +75,7 @@ def recover(store: Engine, now_us: int) -> int:
             update(OUTBOX)
             .where(OUTBOX.c.state == SENDING)
             .values(
-                state=WAITING,
+                state=RETRYING,
                 attempts=OUTBOX.c.attempts + 1,
                 next_us=now_us,
                 reason="the process ended while it was sent",
@@ -87,7 +89,7 @@ def forget_channels(store: Engine, known: Collection[str], now_us: int) -> int:
     with store.begin() as connection:
         changed = connection.execute(
             update(OUTBOX)
-            .where(OUTBOX.c.state == WAITING, OUTBOX.c.channel.not_in(list(known)))
+            .where(OUTBOX.c.state.in_(_WAITING), OUTBOX.c.channel.not_in(list(known)))
             .values(state=DEAD, reason="the channel is no longer in the file of alerts", done_us=now_us)
         )
         return changed.rowcount
@@ -105,10 +107,8 @@ def claim(store: Engine, channel: DeclaredChannel, now_us: int) -> Letter | None
     """The next message of a channel, marked as being sent; storms begin, give digests and end here."""
     with store.begin() as connection:
         storm = _weather(connection, channel, now_us)
-        wanted = select(OUTBOX).where(*_due(channel.name, now_us))
-        if storm is not None:
-            # A message that was tried may have arrived: it must not come again inside a digest.
-            wanted = wanted.where((OUTBOX.c.kind == DIGEST) | (OUTBOX.c.attempts > 0))
+        states = _WAITING if storm is None else (RETRYING,)
+        wanted = select(OUTBOX).where(*_due(channel.name, now_us, states))
         row = connection.execute(
             wanted.where(~_has_earlier()).order_by(OUTBOX.c.next_us, OUTBOX.c.number).limit(1)
         ).first()
@@ -126,7 +126,7 @@ def finish(store: Engine, letter: Letter, outcome: Outcome, now_us: int, random:
     if outcome.state == ARRIVED:
         values |= {"state": SENT, "done_us": now_us}
     elif delay_us is not None:
-        values |= {"state": WAITING, "next_us": now_us + delay_us}
+        values |= {"state": RETRYING, "next_us": now_us + delay_us}
     else:
         values |= {"state": DEAD, "done_us": now_us}
     with store.begin() as connection:
@@ -144,7 +144,7 @@ def dead_letters(store: Engine, rows_max: int) -> list[DeadLetter]:
 
 def retry_dead(store: Engine, numbers: Collection[int] | None, now_us: int) -> int:
     """Send again what was given up, all of it or these; how many there were."""
-    return _change_dead(store, numbers, {"state": WAITING, "attempts": 1, "next_us": now_us, "done_us": None})
+    return _change_dead(store, numbers, {"state": RETRYING, "attempts": 1, "next_us": now_us, "done_us": None})
 
 
 def drop_dead(store: Engine, numbers: Collection[int] | None, now_us: int) -> int:
@@ -156,7 +156,7 @@ def counts(store: Engine) -> dict[tuple[str, str], int]:
     """(channel, state) → messages, of those that are not done."""
     wanted = (
         select(OUTBOX.c.channel, OUTBOX.c.state, func.count())
-        .where(OUTBOX.c.state.in_([WAITING, SENDING, DEAD]))
+        .where(OUTBOX.c.state.in_([*_WAITING, SENDING, DEAD]))
         .group_by(OUTBOX.c.channel, OUTBOX.c.state)
     )
     with reads(store).connect() as connection:
@@ -195,13 +195,13 @@ def _has_earlier() -> Exists:
         OUTBOX.c.kind != DIGEST,
         earlier.c.discrepancy_id == OUTBOX.c.discrepancy_id,
         earlier.c.channel == OUTBOX.c.channel,
-        earlier.c.state.in_([WAITING, SENDING]),
+        earlier.c.state.in_([*_WAITING, SENDING]),
         earlier.c.number < OUTBOX.c.number,
     )
 
 
-def _due(channel: str, now_us: int) -> tuple[Any, ...]:
-    return OUTBOX.c.state == WAITING, OUTBOX.c.channel == channel, OUTBOX.c.next_us <= now_us
+def _due(channel: str, now_us: int, states: Collection[str] = _WAITING) -> tuple[Any, ...]:
+    return OUTBOX.c.state.in_(states), OUTBOX.c.channel == channel, OUTBOX.c.next_us <= now_us
 
 
 def _weather(connection: Connection, channel: DeclaredChannel, now_us: int) -> Storm | None:
@@ -238,7 +238,7 @@ def _recent(connection: Connection, channel: DeclaredChannel, now_us: int) -> in
 
 def _make_digest(connection: Connection, channel: str, now_us: int) -> bool:
     """Put what waits for the channel, in one language, into a digest; False when nothing waits."""
-    waiting = (*_due(channel, now_us), OUTBOX.c.kind != DIGEST, OUTBOX.c.attempts == 0)
+    waiting = _due(channel, now_us, (WAITING,))
     first = connection.execute(
         select(OUTBOX.c.number, OUTBOX.c.language).where(*waiting).order_by(OUTBOX.c.number).limit(1)
     ).first()

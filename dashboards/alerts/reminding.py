@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from dashboards.alerts.decide import Told, on_reminder
 from dashboards.alerts.declared import DeclaredAlerts
 from dashboards.alerts.notice import Notice
-from dashboards.alerts.rows import add_entries, told_of
+from dashboards.alerts.rows import told_of, write_decisions
 from dashboards.alerts.tables import CASES, TOLD
 from dashboards.store import reads
 from streams.codec import loads
@@ -58,7 +58,7 @@ def remind(
             is_quiet = standings.get(identifier) not in UNTOUCHED
             for one in filter(lambda one: _is_due(one, now_us), told):
                 decision = on_reminder(alerts, notices[identifier], one, is_quiet=is_quiet, now_us=now_us)
-                add_entries(connection, identifier, decision.told, decision.entries)
+                write_decisions(connection, {identifier: decision})
                 made += len(decision.entries)
     return made
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Table, insert, or_, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dashboards.alerts.decide import Entry, Told
+from dashboards.alerts.decide import Decision, Entry, Told
 from dashboards.alerts.message import body_of_notice
 from dashboards.alerts.tables import OUTBOX, TOLD
-from dashboards.alerts.vocabulary import DIGESTED, RAISED, SENDING, SENT, SUPERSEDED, WAITING
+from dashboards.alerts.vocabulary import DIGEST, DIGESTED, RAISED, RETRYING, SENDING, SENT, SUPERSEDED, WAITING
 from streams.codec import dumps
 
-_ARRIVED = (SENT, DIGESTED, SENDING)
+_ARRIVED: Final = (SENT, DIGESTED, SENDING, RETRYING)
+_SUPERSEDE: Final = (
+    update(OUTBOX)
+    .where(
+        OUTBOX.c.discrepancy_id == bindparam("about"),
+        OUTBOX.c.channel == bindparam("to"),
+        OUTBOX.c.state == WAITING,
+        OUTBOX.c.occurrence == bindparam("told_of"),
+    )
+    .values(state=SUPERSEDED, reason="the books agreed before it was sent")
+)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -38,60 +48,43 @@ def told_of(connection: Connection, ids: Sequence[str]) -> dict[str, list[Told]]
         & (first.c.kind == RAISED)
         & (first.c.occurrence == TOLD.c.occurrence),
     )
-    rows = connection.execute(
-        select(TOLD, first.c.state, first.c.attempts).select_from(joined).where(TOLD.c.discrepancy_id.in_(ids))
-    )
+    rows = connection.execute(select(TOLD, first.c.state).select_from(joined).where(TOLD.c.discrepancy_id.in_(ids)))
     found: dict[str, list[Told]] = {}
     for row in rows:
         # A message that is kept no longer was sent long ago; one that was tried may have arrived.
-        arrived = row.state is None or row.state in _ARRIVED or (row.state == WAITING and row.attempts > 0)
+        arrived = row.state is None or row.state in _ARRIVED
         found.setdefault(row.discrepancy_id, []).append(
             Told(row.occurrence, row.channel, row.route, row.reminders, row.remind_us, row.is_over, arrived)
         )
     return found
 
 
-def supersede(connection: Connection, discrepancy_id: str, channels: Sequence[tuple[int, str]]) -> None:
-    """Take messages back that nobody has tried to send; `channels` are (occurrence, channel)."""
-    if not channels:
-        return
-    connection.execute(
-        update(OUTBOX)
-        .where(
-            OUTBOX.c.discrepancy_id == discrepancy_id,
-            OUTBOX.c.state == WAITING,
-            OUTBOX.c.attempts == 0,
-            or_(
-                *(
-                    (OUTBOX.c.occurrence == occurrence) & (OUTBOX.c.channel == channel)
-                    for occurrence, channel in channels
-                )
-            ),
-        )
-        .values(state=SUPERSEDED, reason="the books agreed before it was sent")
-    )
-
-
-def add_entries(connection: Connection, discrepancy_id: str, told: Sequence[Told], entries: Sequence[Entry]) -> None:
-    """Write down who is told, and put the messages in the outbox."""
-    upsert(
-        connection,
-        TOLD,
-        [
-            {
-                "discrepancy_id": discrepancy_id,
-                "occurrence": one.occurrence,
-                "channel": one.channel,
-                "route": one.route,
-                "reminders": one.reminders,
-                "remind_us": one.remind_us,
-                "is_over": one.is_over,
-            }
-            for one in told
-        ],
-    )
+def write_decisions(connection: Connection, decisions: Mapping[str, Decision]) -> None:
+    """Write down, by discrepancy, who is told, what goes out, and what nobody has tried to send and nobody needs now."""
+    superseded = [
+        {"about": identifier, "told_of": occurrence, "to": channel}
+        for identifier, decision in decisions.items()
+        for occurrence, channel in decision.superseded
+    ]
+    if superseded:
+        connection.execute(_SUPERSEDE, superseded)
+    told = [_told_row(identifier, one) for identifier, decision in decisions.items() for one in decision.told]
+    upsert(connection, TOLD, told)
+    entries = [outbox_row(identifier, one) for identifier, decision in decisions.items() for one in decision.entries]
     if entries:
-        connection.execute(insert(OUTBOX), [outbox_row(discrepancy_id, one) for one in entries])
+        connection.execute(insert(OUTBOX), entries)
+
+
+def _told_row(discrepancy_id: str, told: Told) -> dict[str, Any]:
+    return {
+        "discrepancy_id": discrepancy_id,
+        "occurrence": told.occurrence,
+        "channel": told.channel,
+        "route": told.route,
+        "reminders": told.reminders,
+        "remind_us": told.remind_us,
+        "is_over": told.is_over,
+    }
 
 
 def outbox_row(discrepancy_id: str, entry: Entry) -> dict[str, Any]:
@@ -113,7 +106,7 @@ def waiting_row(
     ready_us: int,
     about: tuple[str, int] = ("", 0),
 ) -> dict[str, Any]:
-    """A row of the outbox, not tried yet; `about` is the discrepancy and its occurrence, of a digest neither."""
+    """A row of the outbox, not tried yet; a digest goes out even in a storm. `about` is the discrepancy and its occurrence, of a digest neither."""
     return {
         "key": key,
         "channel": channel,
@@ -123,7 +116,7 @@ def waiting_row(
         "discrepancy_id": about[0],
         "occurrence": about[1],
         "body": dumps(body).decode(),
-        "state": WAITING,
+        "state": RETRYING if kind == DIGEST else WAITING,
         "ready_us": ready_us,
         "next_us": ready_us,
         "attempts": 0,

@@ -18,7 +18,7 @@ from dashboards.alerts.listening import Listener
 from dashboards.alerts.metrics import AlertMetrics
 from dashboards.alerts.outbox import counts, forget_channels, recover, storms, sweep
 from dashboards.alerts.reminding import CASES_MAX, ReadStandings, due_reminders, remind
-from dashboards.alerts.vocabulary import DEAD, SENDING, WAITING
+from dashboards.alerts.vocabulary import DEAD, RETRYING, SENDING, WAITING
 from reconcile.cases.policy import Urgency
 from trueup.model.errors import UnavailableError
 from trueup.model.health import Part
@@ -148,7 +148,7 @@ class AlertService:
     def _show(self) -> None:
         held = counts(self._store)
         metrics = self._metrics
-        metrics.show(metrics.queued, self._by_kind(held, [WAITING, SENDING]))
+        metrics.show(metrics.queued, self._by_kind(held, [WAITING, RETRYING, SENDING]))
         metrics.show(metrics.dead, self._by_kind(held, [DEAD]))
         metrics.show(metrics.digesting, self._by_kind({(name, ""): 1 for name in storms(self._store)}, [""]))
         if self._listener is not None:

@@ -56,7 +56,7 @@ OUTBOX: Final = Table(
     Column("route", String(40), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("language", String(8), nullable=False),
-    Column("discrepancy_id", String(32), nullable=False, index=True),
+    Column("discrepancy_id", String(32), nullable=False),
     Column("occurrence", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
     Column("state", String(16), nullable=False),
@@ -67,6 +67,7 @@ OUTBOX: Final = Table(
     Column("digest_key", String(120), nullable=False),
     Column("done_us", BigInteger),
     Index("alert_outbox_due", "state", "channel", "next_us"),
+    Index("alert_outbox_about", "discrepancy_id", "channel", "state"),
     Index("alert_outbox_recent", "channel", "ready_us"),
 )
 """Every message that was decided on. `key` is its idempotency key; `ready_us` is from when on it may be told."""

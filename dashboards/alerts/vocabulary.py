@@ -11,6 +11,9 @@ DIGEST: Final = "digest"
 TEST: Final = "test"
 
 WAITING: Final = "waiting"
+RETRYING: Final = "retrying"
+"""Waiting too, but by itself: it was tried and may have arrived, so that no digest takes it in; or it is a digest."""
+
 SENDING: Final = "sending"
 SENT: Final = "sent"
 DIGESTED: Final = "digested"

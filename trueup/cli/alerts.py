@@ -18,7 +18,7 @@ from rich.text import Text
 from dashboards.alerts.declared import DeclaredAlerts
 from dashboards.alerts.load import AlertFileError
 from dashboards.alerts.outbox import DeadLetter, counts, dead_letters, drop_dead, retry_dead, storms
-from dashboards.alerts.vocabulary import DEAD, SENDING, WAITING
+from dashboards.alerts.vocabulary import DEAD, RETRYING, SENDING, WAITING
 from trueup.alert_wiring import Tried, check_channels, open_alert_store, read_alerts_file, try_routes
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.model.faults import Fault
@@ -98,7 +98,7 @@ def status(data_dir: DataDir = _DEFAULT_DIR, json: Json = False) -> None:
         {
             "channel": channel.name,
             "kind": channel.kind,
-            "waiting": held.get((channel.name, WAITING), 0) + held.get((channel.name, SENDING), 0),
+            "waiting": sum(held.get((channel.name, state), 0) for state in (WAITING, RETRYING, SENDING)),
             "dead": held.get((channel.name, DEAD), 0),
             "storm_since": _time(stormy[channel.name].since_us) if channel.name in stormy else None,
         }

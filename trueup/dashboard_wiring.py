@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Final
 
 import structlog
 import uvicorn
+from clickhouse_connect.driver.client import Client
 
 from clickhouse.case_reader import CaseReader
 from clickhouse.client import connect
@@ -18,6 +20,7 @@ from dashboards.web.board import Board
 from dashboards.web.live import LiveHub
 from trueup.case_commands import send_commands
 from trueup.embedded.ports import free_port
+from trueup.model.errors import UnavailableError
 from trueup.pipeline_probe import PipelineProbe
 from trueup.settings import Settings
 
@@ -28,6 +31,8 @@ STOP_SECONDS: Final = 5
 
 KEEP_ALIVE_SECONDS: Final = 30
 CONNECTIONS_MAX: Final = 1_000
+RETRY_SECONDS: Final = 2.0
+_EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
 def run_dashboard(settings: Settings) -> None:
@@ -37,9 +42,8 @@ def run_dashboard(settings: Settings) -> None:
     """
     require_assets()
     access = open_access(settings)
-    client = connect(settings.clickhouse)
+    client = _reading_client(settings)
     try:
-        require_read_only(client, settings.clickhouse.database)
         board = Board(
             settings,
             client,
@@ -68,11 +72,29 @@ def run_dashboard(settings: Settings) -> None:
         access.store.dispose()
 
 
+def _reading_client(settings: Settings) -> Client:
+    """A connection that can only read, as soon as ClickHouse answers. Errors: ConfigurationError."""
+    while True:
+        try:
+            client = connect(settings.clickhouse)
+            try:
+                require_read_only(client, settings.clickhouse.database)
+            except BaseException:
+                client.close()
+                raise
+        except UnavailableError as error:
+            _logger.warning("dashboard_waits", what=error.what, where=error.where)
+            time.sleep(RETRY_SECONDS)
+        else:
+            return client
+
+
 def dashboard_address(settings: Settings, port: int | None = None) -> str:
     """Where a browser of this machine finds the dashboard; `port` if it is not that of the settings."""
     dashboard = settings.dashboard
     scheme = "https" if dashboard.certificate else "http"
-    return f"{scheme}://127.0.0.1:{port or dashboard.port}"
+    host = "127.0.0.1" if dashboard.host in _EVERYWHERE else dashboard.host
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or dashboard.port}"
 
 
 def sign_in_address(settings: Settings) -> str:

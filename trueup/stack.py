@@ -24,7 +24,7 @@ from trueup.embedded.kafka.jars import resolve_jars
 from trueup.embedded.memory_broker import PARTITIONS, MemoryBroker
 from trueup.embedded.ports import LOOPBACK, free_port
 from trueup.embedded.postgres import DATABASE, ROLE, Postgres
-from trueup.embedded.readiness import http_answers
+from trueup.embedded.readiness import http_answers, port_accepts
 from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, UnavailableError
@@ -321,13 +321,14 @@ class Stack:
 
     def _dashboard_service(self) -> Service:
         settings = self.settings
-        port = settings.dashboard.port
+        port, address = settings.dashboard.port, dashboard_address(settings)
         return Service(
             name="dashboard",
             command=[sys.executable, "-m", "trueup.cli", "service", "dashboard"],
             env=environment(for_dashboard(settings, self._passwords["dashboard"])),
-            ready=http_answers(f"{dashboard_address(settings)}/readyz"),
-            ready_timeout_seconds=90,
+            # A certificate is for the name that browsers use, not for this machine's own address.
+            ready=port_accepts(port) if settings.dashboard.certificate else http_answers(f"{address}/readyz"),
+            ready_timeout_seconds=RECOVERY_SECONDS,
             stop_timeout_seconds=20,
             port=port,
             serves_metrics=True,

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from trueup.embedded.ports import LOOPBACK, free_port
-from trueup.embedded.readiness import http_answers, kafka_answers, postgres_accepts
+from trueup.embedded.readiness import http_answers, kafka_answers, port_accepts, postgres_accepts
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,10 @@ def test_nobody_there_is_not_ready_and_no_error() -> None:
     assert not http_answers(f"http://{LOOPBACK}:{port}/ping")()
     assert not kafka_answers(f"{LOOPBACK}:{port}")()
     assert not postgres_accepts(f"host={LOOPBACK} port={port} user=trueup dbname=settlement")()
+
+
+def test_a_port_is_ready_once_something_listens() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        assert port_accepts(port)()
+    assert not port_accepts(port)()

@@ -207,7 +207,7 @@ def test_an_unexpected_error_shows_no_traceback(stand: Stand) -> None:
     stand.app.include_router(router)
     stand.signed_in("vera", Role.VIEWER)
     browser = Browser(stand.app, "http://127.0.0.1:8080", "127.0.0.1")
-    browser._transport.raise_server_exceptions = False  # type: ignore[attr-defined]  # as a server would answer
+    browser._transport.raise_server_exceptions = False  # as a server would answer
     browser.sign_in("vera")
     answer = browser.get("/breaks")
     assert answer.status_code == 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import urllib.request
 from collections.abc import Callable
 
@@ -27,6 +28,19 @@ def http_answers(url: str) -> Callable[[], bool]:
             with urllib.request.urlopen(url, timeout=CHECK_TIMEOUT_SECONDS) as response:
                 return bool(response.status == HTTP_OK)
         except (OSError, http.client.HTTPException):
+            return False
+
+    return ready
+
+
+def port_accepts(port: int) -> Callable[[], bool]:
+    """Ready when something accepts connections on this port of 127.0.0.1."""
+
+    def ready() -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", port), CHECK_TIMEOUT_SECONDS):
+                return True
+        except OSError:
             return False
 
     return ready

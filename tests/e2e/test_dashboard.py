@@ -1,0 +1,118 @@
+"""The dashboard in a running stack: found and signed in to, live, and back after what it needs was away."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+import psutil
+import pytest
+
+from tests.e2e.rig import Rig, new_seed, running_rig
+from trueup.dashboard_wiring import dashboard_address, sign_in_address
+from trueup.stack import Stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+PUSHED_WITHIN_SECONDS = 1.0
+BACK_WITHIN_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with running_rig(tmp_path_factory.mktemp("dashboard"), workers=1) as running:
+        yield running
+
+
+@pytest.fixture
+def browser(rig: Rig) -> Iterator[httpx.Client]:
+    """Signed in by a one-time link; every link ends the one before."""
+    with httpx.Client(base_url=dashboard_address(rig.settings), follow_redirects=True, timeout=10) as client:
+        page = client.get(sign_in_address(rig.settings))
+        assert page.status_code == 200, page.text
+        yield client
+
+
+def events(address: str, cookies: httpx.Cookies, seconds: float) -> Iterator[tuple[str, dict[str, Any], float]]:
+    """(event, data, µs since the epoch at which it came) from `/live`."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=seconds)
+    sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+    connection.request("GET", "/live?row=latest", headers=sent)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    until, name = time.monotonic() + seconds, ""
+    while time.monotonic() < until:
+        line = answer.readline().decode().rstrip()
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data:"):
+            text = line.removeprefix("data:").strip()
+            yield name, orjson.loads(text) if text else {}, time.time_ns() / 1000
+    connection.close()
+
+
+def is_ready(rig: Rig) -> bool:
+    try:
+        return httpx.get(f"{dashboard_address(rig.settings)}/readyz", timeout=10).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_it_is_told_only_what_it_needs(rig: Rig) -> None:
+    (state,) = rig.states("dashboard")
+    told = psutil.Process(state.pid).environ()
+    stack = rig.settings
+    for secret in (stack.source.password, stack.clickhouse.password, stack.clickhouse.analyst_password):
+        assert secret.get_secret_value()
+        assert not [name for name, value in told.items() if secret.get_secret_value() in value]
+
+
+def test_it_stays_at_its_address(rig: Rig) -> None:
+    assert Stack(rig.stack.data_dir).settings.dashboard.port == rig.settings.dashboard.port
+
+
+def test_a_finding_is_on_open_pages_within_a_second(rig: Rig, browser: httpx.Client) -> None:
+    heard = events(dashboard_address(rig.settings), browser.cookies, 60)
+    assert next(heard)[0] == "beat"
+    with rig.load(new_seed(), rate=200):
+        pushed = [
+            (finding, came_us - finding["detected_us"])
+            for (name, finding, came_us), _ in zip(
+                (event for event in heard if event[0] == "discrepancy"), range(20), strict=False
+            )
+        ]
+    late = [round(waited_us / 1e6, 2) for _, waited_us in pushed if waited_us > PUSHED_WITHIN_SECONDS * 1e6]
+    assert late == []
+    finding = pushed[0][0]
+    assert re.search(rf'href="/discrepancies/{finding["discrepancy_id"]}"', finding["row"])
+
+
+def test_an_id_leads_to_its_page(rig: Rig, browser: httpx.Client) -> None:
+    rig.wait("an order is there", lambda: rig.query("SELECT order_id FROM {db}.order_wide LIMIT 1") != [], 60, "worker")
+    ((order,),) = rig.query("SELECT order_id FROM {db}.order_wide LIMIT 1")
+    found = browser.get("/search", params={"q": str(order)}, follow_redirects=False)
+    assert found.headers["location"] == f"/orders/{order}"
+
+
+def test_it_tells_when_clickhouse_is_away_and_comes_back(rig: Rig, browser: httpx.Client) -> None:
+    rig.supervisor.kill("clickhouse")
+    deadline = time.monotonic() + BACK_WITHIN_SECONDS
+    told = 0
+    while time.monotonic() < deadline and told != 503:
+        told = browser.get("/search", params={"q": "1"}).status_code
+    assert told in {503, 200}
+    rig.wait("the dashboard is ready again", lambda: is_ready(rig), BACK_WITHIN_SECONDS, "dashboard", "clickhouse")
+    assert browser.get("/search", params={"q": "1"}).status_code == 200
+
+
+def test_a_session_outlives_the_process(rig: Rig, browser: httpx.Client) -> None:
+    (before,) = rig.states("dashboard")
+    rig.supervisor.kill("dashboard")
+    rig.wait_restarted(before)
+    assert browser.get("/live/allowed").status_code == 204

@@ -159,6 +159,16 @@ class CaseReader:
             bound,
         )
 
+    def list_query(self, chosen: CaseFilter, columns: Sequence[str], rows_max: int, *, sort: Sort = "opened") -> Query:
+        """These columns of `v_cases` for all that the filter means, in the order of the list, at most `rows_max`."""
+        value, _, direction = _SORTS[sort]
+        parts, bound = _conditions(chosen, self._database)
+        return Query(
+            f"SELECT {', '.join(columns)} FROM {self._database}.v_cases WHERE {' AND '.join(parts) or '1'} "
+            f"ORDER BY {value} {direction}, discrepancy_id LIMIT {{rows:UInt32}}",
+            {**bound, "rows": rows_max},
+        )
+
     def beginning_with(self, prefixes: Sequence[str]) -> list[Record]:
         """The cases whose ids begin with one of these, each once, by id."""
         found: dict[str, Record] = {}
@@ -213,6 +223,7 @@ class CaseReader:
         return self.rows(Query(text, parameters))
 
     def rows(self, query: Query) -> list[Record]:
+        """The rows of any query."""
         with translated_errors(f"query of {self._database}"):
             return list(self._client.query(query.text, parameters=dict(query.parameters)).named_results())
 

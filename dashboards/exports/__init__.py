@@ -1,0 +1,1 @@
+"""Lists of discrepancies as files: CSV, XLSX, Parquet."""

@@ -43,8 +43,8 @@ TOPIC_LIKE = re.compile(
     r"(?:trueup\.[a-z]+-[a-z-]+|trueup\.(?:heartbeat|quarantine)|discrepancy\.[\w-]+|settlement\.public\.\w+)$"
 )
 
-NO_SETTINGS = {"clickhouse.passwords"}
-"""Names that look like settings: a file."""
+NO_SETTINGS = {"clickhouse.passwords", "dashboard.sqlite"}
+"""Names that look like settings: files."""
 
 
 class Fenced(NamedTuple):

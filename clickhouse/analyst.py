@@ -29,8 +29,10 @@ WORDS_CHARS_MAX: Final = 400
 _JSON: Final = {"output_format_json_quote_decimals": 1, "output_format_json_quote_64bit_integers": 0}
 _JSON_ARRAY: Final = {"output_format_json_array_of_rows": 1}
 _ANSWER: Final = re.compile(r"Code: (\d+)\. (?:DB::Exception: )*(.*?)(?: \(version .*)?$", re.DOTALL)
-_ECHO: Final = re.compile(r"^default: |:? \(in query: .*\)|\.? \([A-Z_]+\)$", re.DOTALL)
-"""What says nothing new: the engine's own user, the query again, the name of the code."""
+_ECHO: Final = re.compile(
+    r"^default: |:? \(in query: .*\)|\s+FORMAT Native|\. Expected one of: .*|\.? \([A-Z_]+\)$", re.DOTALL
+)
+"""What says nothing new: the engine's own user, the query again, all that could follow, the name of the code."""
 
 _REMEDIES: Final = {
     36: "check the arguments of the function",

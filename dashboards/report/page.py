@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -61,6 +62,8 @@ def report_pdf(html: str) -> bytes:
 
     Errors: FatalURLFetchingError where the document asks for an address: a fault of the template.
     """
+    # It warns of every SVG property that it draws by other means.
+    logging.getLogger("weasyprint").setLevel(logging.ERROR)
     pdf = HTML(string=html, url_fetcher=_RefusingFetcher()).write_pdf()
     assert pdf is not None, "no target was given, so the bytes come back"
     return bytes(pdf)

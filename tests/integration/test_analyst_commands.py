@@ -24,9 +24,7 @@ from trueup.settings import Settings
 
 pytestmark = pytest.mark.integration
 
-RULES = (
-    "SELECT rule, currency, count() AS cases, sum(delta) AS delta FROM v_open_discrepancies GROUP BY ALL ORDER BY ALL"
-)
+RULES = "SELECT rule, currency, count() AS cases, sum(coalesce(delta, 0)) AS delta FROM v_open_discrepancies GROUP BY ALL ORDER BY ALL"
 DAY = SIZE.until.date() - timedelta(days=3)
 
 

@@ -1,16 +1,13 @@
-"""The report as one HTML file without scripts, and as a PDF."""
+"""The report as one HTML file without scripts."""
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
-from weasyprint import HTML
-from weasyprint.urls import FatalURLFetchingError, URLFetcher
 
 from dashboards.report.build import Report, Row, Section
 from dashboards.report.plots import plot_of
@@ -55,27 +52,6 @@ def report_html(report: Report) -> str:
         start=_time(report.span.start, zone),
         end=_time(report.span.end, zone),
     )
-
-
-def report_pdf(html: str) -> bytes:
-    """The document as a PDF; nothing is fetched from anywhere.
-
-    Errors: FatalURLFetchingError where the document asks for an address: a fault of the template.
-    """
-    # It warns of every SVG property that it draws by other means.
-    logging.getLogger("weasyprint").setLevel(logging.ERROR)
-    pdf = HTML(string=html, url_fetcher=_RefusingFetcher()).write_pdf()
-    assert pdf is not None, "no target was given, so the bytes come back"
-    return bytes(pdf)
-
-
-class _RefusingFetcher(URLFetcher):  # type: ignore[misc]  # the library has no types
-    """Fetches nothing: everything that the document shows is in it."""
-
-    def fetch(self, url: str, headers: Any = None) -> Any:
-        """Refuses every address."""
-        del headers
-        raise FatalURLFetchingError(f"the report must not load {url}")
 
 
 def _plot(section: Section, report: Report) -> str:

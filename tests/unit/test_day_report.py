@@ -15,7 +15,8 @@ from weasyprint.urls import FatalURLFetchingError
 
 from clickhouse.query import Query
 from dashboards.report.build import Report, build_report, span_of
-from dashboards.report.page import AGES, report_html, report_pdf
+from dashboards.report.page import AGES, report_html
+from dashboards.report.pdf import report_pdf
 from dashboards.report.sections import PLANS
 from dashboards.web.language import Language, translations
 from trueup.model.errors import ConfigurationError

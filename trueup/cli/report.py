@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -17,6 +17,7 @@ from trueup.model.errors import ConfigurationError
 from trueup.stack_files import running_settings
 
 _PAGE: Final = "dashboards.report.page"
+_PDF: Final = "dashboards.report.pdf"
 """Not imported above: what draws takes two seconds to load, for which no other command shall wait."""
 
 
@@ -35,14 +36,25 @@ def report(
     """Write the report of a day: money at risk, raised and resolved, ages, largest cases, with the SQL of each figure."""
     asked = _day(day)
     settings, _ = running_settings(data_dir)
-    page = importlib.import_module(_PAGE)
+    page, printer = importlib.import_module(_PAGE), _printer() if pdf else None
     with AnalystClient(settings.clickhouse) as client:
         html = page.report_html(build_report(client, asked, zone, language))
     console = Console(highlight=False, markup=False, emoji=False)
     name = f"report-{asked.isoformat()}-{zone.replace('/', '-')}-{language}"
     console.print(str(_write(out, f"{name}.html", html.encode())), soft_wrap=True)
-    if pdf:
-        console.print(str(_write(out, f"{name}.pdf", page.report_pdf(html))), soft_wrap=True)
+    if printer is not None:
+        console.print(str(_write(out, f"{name}.pdf", printer.report_pdf(html))), soft_wrap=True)
+
+
+def _printer() -> Any:
+    try:
+        return importlib.import_module(_PDF)
+    except OSError as error:
+        raise ConfigurationError(
+            f"a PDF cannot be made: {str(error).splitlines()[0]}",
+            where="--pdf",
+            remedy="install Pango (Debian: libpango-1.0-0 and libpangoft2-1.0-0), or leave --pdf out",
+        ) from error
 
 
 def _day(text: str) -> date:

@@ -9,13 +9,14 @@ import random
 import signal
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
 from uuid import uuid4
 
 import structlog
+from clickhouse_connect.driver.client import Client
 from sqlalchemy import Engine
 
 from clickhouse.client import connect
@@ -35,7 +36,7 @@ from reconcile.settlement import rule_classes
 from trueup.model.errors import ConfigurationError, TrueupError
 from trueup.model.faults import Fault, fault_of
 from trueup.process_endpoint import ProcessState, serve_process
-from trueup.settings import Settings
+from trueup.settings import ClickHouseSettings, Settings
 from trueup.user_specs import read_user_specs
 from trueup.wiring import policy_of, wall_clock_us
 
@@ -160,7 +161,7 @@ def _serve(settings: Settings, metrics_port: int | None, stop: threading.Event) 
     alerts = read_alerts_file(settings)
     secrets = secrets_of(alerts, os.environ)
     store = open_alert_store(settings)
-    client = connect(settings.clickhouse)
+    standings = _Standings(settings.clickhouse)
     metrics = AlertMetrics()
     way = make_way(alerts)
     couriers = {
@@ -171,16 +172,33 @@ def _serve(settings: Settings, metrics_port: int | None, stop: threading.Event) 
         for channel in alerts.channels
     }  # fmt: skip
     service = AlertService(
-        store, alerts, policy_of(settings.cases).urgency, couriers,
-        lambda ids: read_standings(client, settings.clickhouse.database, ids), metrics, wall_clock_us,
+        store, alerts, policy_of(settings.cases).urgency, couriers, standings.read, metrics, wall_clock_us,
     )  # fmt: skip
     if metrics_port is not None:
         serve_process(metrics_port, ProcessState(metrics.registry, service.alive, service.parts))
     try:
         service.run(settings.kafka.bootstrap, stop)
     finally:
-        client.close()
+        standings.close()
         store.dispose()
+
+
+class _Standings:
+    """Reads where cases stand. It connects when it is first asked: alerts go out while ClickHouse is away."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+
+    def read(self, ids: Collection[str]) -> dict[str, str]:
+        """Id → standing. Errors: as `read_standings`."""
+        self._client = self._client or connect(self._settings)
+        return read_standings(self._client, self._settings.database, ids)
+
+    def close(self) -> None:
+        """Free the connection."""
+        if self._client is not None:
+            self._client.close()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from dashboards.alerts.intake import Incoming
 from reconcile.cases.verdicts import CLASSES
@@ -17,6 +17,7 @@ GROUP: Final = "trueup-alerts"
 TOPICS: Final = tuple(DISCREPANCY_PREFIX + kind for kind in sorted(CLASSES))
 RECORDS_MAX: Final = 500
 LAG_SECONDS_MAX: Final = 2.0
+METADATA_SECONDS_MAX: Final = 10.0
 
 _log = structlog.get_logger()
 
@@ -24,19 +25,21 @@ Offsets = Callable[[], dict[tuple[str, int], int]]
 
 
 class Listener:
-    """A consumer of the discrepancy topics in a group of its own.
+    """A consumer of all partitions of the discrepancy topics, which tells its group how far it is.
 
-    It goes on from where the small database says; a partition that it does not know starts at what was told to Kafka, or at
-    the beginning, so that the first start tells what stands open.
+    Only one process sends alerts, so it takes the partitions itself: a process that is started again after a crash does not
+    wait until the group has noticed. It goes on from where the small database says; a partition that is not known there starts
+    at what was told to Kafka, or at the beginning, so that the first start tells what stands open.
 
     Args:
         bootstrap: address of the broker.
-        offsets: (topic, partition) → where to go on, read anew at each assignment.
+        offsets: (topic, partition) → where to go on, read when the partitions are taken.
     """
 
     def __init__(self, bootstrap: str, offsets: Offsets) -> None:
         self._bootstrap = bootstrap
         self._offsets = offsets
+        self._is_assigned = False
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -47,11 +50,12 @@ class Listener:
                 "log_level": 0,  # what goes wrong comes to error_cb
             }
         )
-        self._consumer.subscribe(list(TOPICS), on_assign=self._on_assign)
 
     def poll(self, wait_seconds: float) -> list[Incoming]:
         """The next messages. Errors: UnavailableError."""
         try:
+            if not self._is_assigned:
+                self._take_partitions()
             messages = self._consumer.consume(RECORDS_MAX, wait_seconds)
         except KafkaException as error:
             raise UnavailableError(f"the topics cannot be read: {error.args[0]}", where=self._bootstrap) from error
@@ -76,14 +80,22 @@ class Listener:
         return lag
 
     def close(self) -> None:
-        """Leave the group."""
+        """Free the connections."""
         self._consumer.close()
 
-    def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _take_partitions(self) -> None:
         known = self._offsets()
-        for place in places:
-            place.offset = known.get((place.topic, place.partition), place.offset)
-        consumer.assign(places)
+        places = []
+        for topic in TOPICS:
+            found = self._consumer.list_topics(topic, timeout=METADATA_SECONDS_MAX).topics[topic]
+            if found.error is not None or not found.partitions:
+                raise UnavailableError(f"the topic {topic} is not there yet", where=self._bootstrap)
+            places += [
+                TopicPartition(topic, partition, known.get((topic, partition), OFFSET_STORED))
+                for partition in found.partitions
+            ]
+        self._consumer.assign(places)
+        self._is_assigned = True
 
     def _is_error(self, message: Message) -> bool:
         error: KafkaError | None = message.error()

@@ -40,6 +40,11 @@ class View(NamedTuple):
         """The address of the list with other fields of its choice, from its first page on."""
         return View(self.choice._replace(**fields), self.sort).address()
 
+    def without(self, name: str, text: str) -> str:
+        """The address of the list without one value of its choice."""
+        pairs = [pair for pair in self.choice.pairs() if pair != (name, text)]
+        return View(read_choice(pairs), self.sort).address()
+
     def sorted_by(self, sort: Sort) -> str:
         """The address of the list in another order."""
         return View(self.choice, sort).address()

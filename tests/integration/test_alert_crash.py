@@ -119,7 +119,6 @@ def test_every_alert_arrives_whenever_the_process_dies(bootstrap: str, tmp_path:
             alerts=AlertSettings(file=str(tmp_path / "alerts.toml")),
         )
         secrets = {"OWN_URL": f"http://127.0.0.1:{server.port}/hook", "OWN_SECRET": "s3cret"}
-        process_environment = {**os.environ, **environment(settings), **secrets}
 
         process = Dying(tmp_path, {**os.environ, **environment(settings), **secrets})
         judges = Judges(bootstrap)

@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -25,9 +26,9 @@ def keys_of(server: FarEnd) -> Counter[str]:
     return Counter(got.headers["idempotency-key"] for got in server.got)
 
 
-def alerts_command(rig: Rig, *words: str) -> dict[str, object]:
+def alerts_command(rig: Rig, *words: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "trueup.cli", "alerts", *words, "--data-dir", str(rig.stack.data_dir), "--json"]
-    document: dict[str, object] = orjson.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    document: dict[str, Any] = orjson.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return document
 
 
@@ -54,7 +55,7 @@ def test_what_the_books_disagree_on_arrives(tmp_path: Path, monkeypatch: pytest.
             reminders = {key.replace(":raised:", ":reminder-1:") for key in open_keys}
             rig.wait("all are reminded of", lambda: reminders <= keys_of(server).keys(), WAIT_SECONDS, "alerts")
             assert alerts_command(rig, "test", "all")["has_arrived"] is True
-            (channel,) = alerts_command(rig, "status")["channels"]  # type: ignore[misc]  # a list of one
+            (channel,) = alerts_command(rig, "status")["channels"]
             assert (channel["kind"], channel["dead"]) == ("webhook", 0)
             address = f"http://127.0.0.1:{rig.states('alerts')[0].port}/metrics"
             with urllib.request.urlopen(address, timeout=5) as answer:

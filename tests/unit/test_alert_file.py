@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.alerts.declared import DeclaredHours, read_duration_us
+from dashboards.alerts.channels.email import TOTAL_SECONDS_MAX as MAIL_SECONDS_MAX
+from dashboards.alerts.channels.webhook import REPLAY_SECONDS
+from dashboards.alerts.courier import limits_of
+from dashboards.alerts.declared import DeclaredHours, DeclaredRoute, read_duration_us
 from dashboards.alerts.hours import next_working_us
 from dashboards.alerts.load import AlertFileError, load_alerts, read_alerts
+from dashboards.alerts.outbox import KEPT_US
+from dashboards.alerts.pace import ATTEMPTS_MAX, MINUTE_US, Limit
 from dashboards.alerts.routing import destinations
+from dashboards.alerts.transport import ANSWER_BYTES_MAX, TOTAL_SECONDS_MAX
+from reconcile.settlement import rule_classes
 from tests.alert_books import CHANNEL, HEAD, HOUR_US, NOW_US, ROUTE, alerts_of, notice
 
 HOURS = """
@@ -22,6 +29,8 @@ begins = 09:00:00
 ends = 18:00:00
 holidays = [2023-11-15]
 """
+PAGE = (Path(__file__).parents[2] / "docs/alerts.md").read_text(encoding="utf-8")
+DINGTALK = '[[channel]]\nname = "own"\nkind = "dingtalk"\nurl_env = "OWN_URL"\n'
 PAGER = CHANNEL.replace('"own"', '"pager"')
 
 
@@ -97,6 +106,23 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_durations_are_read() -> None:
     assert [read_duration_us(text) // 1_000_000 for text in ("30s", "15m", "4h", "7d")] == [30, 900, 14_400, 604_800]
+
+
+def test_the_documented_file_is_in_order() -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    alerts = read_alerts(text, file="docs/alerts.md", known_rules=set(rule_classes()))
+    assert {channel.kind for channel in alerts.channels} == {"webhook", "slack", "feishu", "dingtalk", "email"}
+    assert {name for name in DeclaredRoute.model_fields if f"\n{name} = " not in text} == set()
+
+
+def test_the_documented_limits_are_those_of_the_code() -> None:
+    assert f"more than {REPLAY_SECONDS} seconds" in PAGE
+    assert f"tried again, {ATTEMPTS_MAX} times" in PAGE
+    assert f"kept for {KEPT_US // (24 * HOUR_US)} days" in PAGE
+    assert (
+        f"at most {TOTAL_SECONDS_MAX:g} seconds (mail {MAIL_SECONDS_MAX:g}) and {ANSWER_BYTES_MAX // 1024} kB" in PAGE
+    )
+    assert Limit(20, MINUTE_US) in limits_of(alerts_of(HEAD + DINGTALK + ROUTE).channels[0])
 
 
 def test_the_first_route_takes_it_or_all_do() -> None:

@@ -1,6 +1,7 @@
 """What pages ask about payouts, releases and the funding of channels.
 
-Each function gives a query on the views; amounts come back as Decimal in major units, times as aware datetimes in UTC.
+Each function gives a query on the views; amounts come back as Decimal in major units, times as aware datetimes in UTC. Lists
+are sorted by the length of an id before its text, so that numbers stand in their order.
 """
 
 from __future__ import annotations
@@ -90,16 +91,16 @@ def release_payouts(database: str, release_id: str) -> Query:
 
 
 def payout_list(database: str, chosen: PayoutFilter, rows_max: int, after: str = "") -> Query:
-    """Live payouts by their id, at most `rows_max` + 1. Errors: ConfigurationError for a cursor that is none."""
+    """Live payouts, the highest id first, at most `rows_max` + 1. Errors: ConfigurationError for a cursor that is none."""
     columns = {"channel": "payment_method", "status": "status", "currency": "currency", "seller": "shop_id"}
     bound: dict[str, Any] = {name: value for name, value in chosen._asdict().items() if value}
     conditions = [f"{columns[name]} = {{{name}:String}}" for name in bound]
     if after:
-        conditions.append("payout_id > {last_id:String}")
+        conditions.append("(length(payout_id), payout_id) < (length({last_id:String}), {last_id:String})")
         bound["last_id"] = cursor_parts(after, len(LIST_KEYS))[0]
     return Query(
         "SELECT payout_id, statement_id, shop_id, payment_method, amount, currency, status, channel_ref, updated_at "
-        f"FROM {database}.v_payouts WHERE {' AND '.join(conditions) or '1'} ORDER BY payout_id LIMIT {{rows:UInt32}}",
+        f"FROM {database}.v_payouts WHERE {' AND '.join(conditions) or '1'} ORDER BY length(payout_id) DESC, payout_id DESC LIMIT {{rows:UInt32}}",
         {**bound, "rows": rows_max + 1},
     )
 
@@ -126,10 +127,13 @@ def payout_lines(database: str, payout_id: str, rows_max: int, after: str = "") 
     bound: dict[str, Any] = {"payout_id": payout_id, "rows": rows_max + 1}
     beyond = ""
     if after:
-        beyond, bound["last_id"] = "AND payout_item_id > {last_id:String} ", cursor_parts(after, len(LINE_KEYS))[0]
+        beyond, bound["last_id"] = (
+            "AND (length(payout_item_id), payout_item_id) > (length({last_id:String}), {last_id:String}) ",
+            cursor_parts(after, len(LINE_KEYS))[0],
+        )
     return Query(
         "SELECT payout_item_id, order_id, billing_item_id, amount, currency, committed_at "
         f"FROM {database}.v_payout_items WHERE payout_id = {{payout_id:String}} {beyond}"
-        "ORDER BY payout_item_id LIMIT {rows:UInt32}",
+        "ORDER BY length(payout_item_id), payout_item_id LIMIT {rows:UInt32}",
         bound,
     )

@@ -62,12 +62,12 @@ def seller_list(database: str, chosen: SellerFilter, rows_max: int, after: str =
     if chosen.only_held:
         conditions.append("is_hold")
     if after:
-        conditions.append("shop_id > {last_id:String}")
+        conditions.append("(length(shop_id), shop_id) > (length({last_id:String}), {last_id:String})")
         bound["last_id"] = cursor_parts(after, len(LIST_KEYS))[0]
     return Query(
         f"SELECT * FROM (SELECT {_AGREED} FROM {database}.v_accounts AS a "
         f"LEFT JOIN {database}.v_rules AS r ON r.rule_id = a.rule_id AND r.source = a.source) "
-        f"WHERE {' AND '.join(conditions) or '1'} ORDER BY shop_id LIMIT {{rows:UInt32}}",
+        f"WHERE {' AND '.join(conditions) or '1'} ORDER BY length(shop_id), shop_id LIMIT {{rows:UInt32}}",
         {**bound, "rows": rows_max + 1},
     )
 

@@ -49,12 +49,12 @@ def statement_list(database: str, chosen: StatementFilter, rows_max: int, after:
     if after:
         day, statement_id = cursor_parts(after, len(LIST_KEYS))
         conditions.append(
-            f"({_PERIOD} < {{last_day:Date32}} OR ({_PERIOD} = {{last_day:Date32}} AND statement_id > {{last_id:String}}))"
+            f"({_PERIOD} < {{last_day:Date32}} OR ({_PERIOD} = {{last_day:Date32}} AND (length(statement_id), statement_id) > (length({{last_id:String}}), {{last_id:String}})))"
         )
         bound |= {"last_day": _day(day), "last_id": statement_id}
     return Query(
         f"SELECT {_LIST_COLUMNS}, {_PERIOD} AS period_from FROM {database}.v_statements "
-        f"WHERE {' AND '.join(conditions) or '1'} ORDER BY period_from DESC, statement_id LIMIT {{rows:UInt32}}",
+        f"WHERE {' AND '.join(conditions) or '1'} ORDER BY period_from DESC, length(statement_id), statement_id LIMIT {{rows:UInt32}}",
         {**bound, "rows": rows_max + 1},
     )
 
@@ -100,24 +100,27 @@ def statement_items(database: str, statement_id: str, rows_max: int, after: str 
     bound: dict[str, Any] = {"statement_id": statement_id, "rows": rows_max + 1}
     beyond = ""
     if after:
-        beyond, bound["last_id"] = "AND billing_item_id > {last_id:String} ", cursor_parts(after, len(ITEM_KEYS))[0]
+        beyond, bound["last_id"] = (
+            "AND (length(billing_item_id), billing_item_id) > (length({last_id:String}), {last_id:String}) ",
+            cursor_parts(after, len(ITEM_KEYS))[0],
+        )
     return Query(
         "SELECT billing_item_id, order_id, kind, source_no, amount, currency, status, created_at, committed_at "
         f"FROM {database}.v_billing_items WHERE statement_id = {{statement_id:String}} {beyond}"
-        "ORDER BY billing_item_id LIMIT {rows:UInt32}",
+        "ORDER BY length(billing_item_id), billing_item_id LIMIT {rows:UInt32}",
         bound,
     )
 
 
 def statement_growth(database: str, statement_id: str, currency: str) -> Query:
-    """at, items, total: how the total of the items that are live now built up, by the time of their newest change.
+    """at, items, total: how the total of the items that are live now built up, by the business time of their creation.
 
-    No history of totals is kept: an item that was changed counts from its last change on, with its present amount.
+    No history of totals is kept: an item that was changed counts with its present amount from its creation on.
     """
     return Query(
         "SELECT at, sum(step_items) OVER (ORDER BY at) AS items, sum(step_amount) OVER (ORDER BY at) AS total FROM ("
-        "SELECT max(committed_at) AS at, count() AS step_items, sum(amount) AS step_amount FROM ("
-        "SELECT committed_at, amount, toInt64(floor((row_number() OVER (ORDER BY committed_at, billing_item_id) - 1) "
+        "SELECT max(created_at) AS at, count() AS step_items, sum(amount) AS step_amount FROM ("
+        "SELECT created_at, amount, toInt64(floor((row_number() OVER (ORDER BY created_at, billing_item_id) - 1) "
         "* {steps:UInt32} / (count() OVER ()))) AS step "
         f"FROM {database}.v_billing_items WHERE statement_id = {{statement_id:String}} AND currency = {{currency:String}}) "
         "GROUP BY step) ORDER BY at LIMIT {steps:UInt32}",

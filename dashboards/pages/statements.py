@@ -127,4 +127,9 @@ def growth_chart(growth: Sequence[Record], upstream: Decimal | None) -> dict[str
         level = [[at, float(upstream)] for at in (points[0][0], points[-1][0])]
         dashed = {"type": "dashed"}
         series.append({"type": "line", "showSymbol": False, "name": "upstream", "data": level, "lineStyle": dashed})
-    return {"xAxis": {"type": "time"}, "yAxis": {"type": "value", "scale": True}, "legend": {}, "series": series}
+    return {
+        "xAxis": {"type": "time"},
+        "yAxis": {"type": "value", "scale": True},
+        "legend": {"top": 0},
+        "series": series,
+    }

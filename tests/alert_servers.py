@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import socketserver
 import ssl
@@ -87,10 +88,8 @@ class FarEnd:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 far_end.got.append(Got(self.path, headers, body))
-                try:
+                with contextlib.suppress(OSError):
                     far_end.behave(self)
-                except OSError:
-                    self.close_connection = True
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
                 """Say nothing."""

@@ -75,20 +75,22 @@ def environment(language: Language) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]  # by the extension
-    made.globals |= {
-        "language": language,
-        "language_tag": TAGS[language],
-        "language_names": NAMES,
-        "navigation": NAVIGATION,
-        "themes": THEMES,
-        "asset": asset,
-        "say": translations(language).gettext,
-        "term": lambda kind, value: term(language, kind, value),
-        "count_text": lambda number: figures.count_text(number, language),
-        "amount_text": lambda amount, currency: figures.amount_text(amount, currency, language),
-        "moment_text": figures.moment_text,
-        "moment_tag": figures.moment_tag,
-    }
+    made.globals.update(
+        {
+            "language": language,
+            "language_tag": TAGS[language],
+            "language_names": NAMES,
+            "navigation": NAVIGATION,
+            "themes": THEMES,
+            "asset": asset,
+            "say": translations(language).gettext,
+            "term": lambda kind, value: term(language, kind, value),
+            "count_text": lambda number: figures.count_text(number, language),
+            "amount_text": lambda amount, currency: figures.amount_text(amount, currency, language),
+            "moment_text": figures.moment_text,
+            "moment_tag": figures.moment_tag,
+        }
+    )
     return made
 
 

@@ -11,6 +11,7 @@ from babel.messages.pofile import read_po
 from clickhouse_connect.driver.exceptions import OperationalError
 from fastapi import APIRouter
 from markupsafe import Markup
+from starlette.testclient import TestClient
 
 from dashboards.access.account import Role
 from dashboards.web.errors import local_address
@@ -18,7 +19,7 @@ from dashboards.web.figures import amount_text, count_text, moment_tag, moment_t
 from dashboards.web.guard import Viewer
 from dashboards.web.language import LANGUAGES, term, translator
 from dashboards.web.page import NAVIGATION, environment, place_of
-from tests.access_stand import Browser, Stand
+from tests.access_stand import ORIGIN, Browser, Stand
 from trueup.model.errors import UnavailableError
 
 CATALOGUES = Path(__file__).resolve().parents[2] / "dashboards" / "locale" / "zh"
@@ -205,10 +206,10 @@ def test_an_unexpected_error_shows_no_traceback(stand: Stand) -> None:
         raise UnavailableError("the store is away", where="here", remedy="wait")
 
     stand.app.include_router(router)
-    stand.signed_in("vera", Role.VIEWER)
-    browser = Browser(stand.app, "http://127.0.0.1:8080", "127.0.0.1")
-    browser._transport.raise_server_exceptions = False  # as a server would answer
-    browser.sign_in("vera")
+    cookies = stand.signed_in("vera", Role.VIEWER).cookies
+    browser = TestClient(
+        stand.app, ORIGIN, raise_server_exceptions=False, cookies=dict(cookies), client=("127.0.0.1", 50_000)
+    )
     answer = browser.get("/breaks")
     assert answer.status_code == 500
     assert "secret" not in answer.text

@@ -14,20 +14,7 @@ from rich.text import Text
 
 from trueup import __version__
 from trueup.checking.settings_check import read_settings
-from trueup.cli.alerts import alerts
-from trueup.cli.audit import audit
-from trueup.cli.charge import charge
-from trueup.cli.check import check
-from trueup.cli.demo_command import demo
-from trueup.cli.discrepancies import discrepancies
-from trueup.cli.grafana import grafana
-from trueup.cli.inspect_commands import status, totals, trace
-from trueup.cli.quarantine import quarantine
-from trueup.cli.report import report
-from trueup.cli.service_commands import service
-from trueup.cli.sql import sql
-from trueup.cli.up_command import up
-from trueup.cli.users import users
+from trueup.cli.late import Place, late_group
 from trueup.log_setup import set_up_logging
 from trueup.model.errors import TrueupError
 from trueup.model.faults import Fault
@@ -36,8 +23,28 @@ _OTHER_VERSION: Final = Fault(
     "its settings cannot be read", "the stack that runs on the data directory", "start it again with this version"
 )
 
+_COMMANDS: Final = {
+    "demo": Place("trueup.cli.demo_command", "demo"),
+    "up": Place("trueup.cli.up_command", "up"),
+    "status": Place("trueup.cli.inspect_commands", "status"),
+    "trace": Place("trueup.cli.inspect_commands", "trace"),
+    "totals": Place("trueup.cli.inspect_commands", "totals"),
+    "charge": Place("trueup.cli.charge", "charge"),
+    "check": Place("trueup.cli.check", "check"),
+    "sql": Place("trueup.cli.sql", "sql"),
+    "report": Place("trueup.cli.report", "report"),
+    "discrepancies": Place("trueup.cli.discrepancies", "discrepancies"),
+    "audit": Place("trueup.cli.audit", "audit"),
+    "alerts": Place("trueup.cli.alerts", "alerts"),
+    "grafana": Place("trueup.cli.grafana", "grafana"),
+    "quarantine": Place("trueup.cli.quarantine", "quarantine"),
+    "users": Place("trueup.cli.users", "users"),
+    "service": Place("trueup.cli.service_commands", "service", hidden=True),
+}
+
 app = typer.Typer(
     name="trueup",
+    cls=late_group(_COMMANDS),
     help="Reconciles money while it moves: change streams in, running totals and discrepancies out.",
     no_args_is_help=True,
     add_completion=False,
@@ -62,24 +69,6 @@ def options(
     """Options of every command."""
     del version
     set_up_logging(verbose=verbose)
-
-
-app.command()(demo)
-app.command()(up)
-app.command()(status)
-app.command()(trace)
-app.command()(totals)
-app.command()(charge)
-app.command()(check)
-app.command()(sql)
-app.command()(report)
-app.add_typer(discrepancies, name="discrepancies")
-app.add_typer(audit, name="audit")
-app.add_typer(alerts, name="alerts")
-app.add_typer(grafana, name="grafana")
-app.add_typer(quarantine, name="quarantine")
-app.add_typer(users, name="users")
-app.add_typer(service, name="service", hidden=True)
 
 
 def main() -> NoReturn:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cdc.metrics import reader_alive, reader_parts
 from tests.integration.cdc_stack import WAIT_SECONDS, Source, Stack, reading, running_stack, wait_until
 from tests.integration.cdc_workload import Writer
 
@@ -104,11 +105,16 @@ def test_a_broker_that_stands_still_slows_the_reader_down_and_nothing_else(stack
                 # More than the queue holds.
                 insert_orders(source, 1, 150_000)
                 time.sleep(6)
+                assert not reader_parts(reader.counters)["kafka"].ready
+                assert reader_alive(reader.counters)
             finally:
                 stack.supervisor.resume("kafka")
             assert reader.counters.changes < 150_000
             reader.catch_up(source)
             assert reader.counters.sessions == 1
+            assert 0 < reader.counters.throttled_seconds < 60
+            assert reader.counters.server_lsn > 0
+            assert all(part.ready for part in reader_parts(reader.counters).values())
     finally:
         source.query("ALTER SYSTEM RESET wal_sender_timeout")
         source.query("SELECT pg_reload_conf()")

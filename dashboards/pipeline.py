@@ -115,6 +115,7 @@ def _of_processes(pipeline: Pipeline) -> Iterator[Light]:
         )
         return
     section = "A worker crashes in a loop"
+    working = 0
     for process in pipeline.processes:
         named = {"name": process.name, "why": process.last_error or "its log says why"}
         if process.state == "failed":
@@ -134,9 +135,10 @@ def _of_processes(pipeline: Pipeline) -> Iterator[Light]:
                 "Nothing is lost: it goes on when it has what it needs.", "No worker is ready",
                 {"name": process.name, "why": lacking or "it does not answer"},
             )  # fmt: skip
-    ready = sum(process.state == "ready" for process in pipeline.processes)
-    if ready == len(pipeline.processes):
-        yield Light("processes", "good", "All {count} processes run.", values={"count": ready})
+        else:
+            working += 1
+    if working == len(pipeline.processes):
+        yield Light("processes", "good", "All {count} processes run.", values={"count": working})
 
 
 def _of_reader(pipeline: Pipeline) -> Iterator[Light]:

@@ -13,7 +13,8 @@ _LINE_BYTES: Final = 16
 def text_lines(content: bytes) -> str:
     """The text, indented where it is JSON; bytes that are no UTF-8 as escapes. Cut at `TEXT_CHARS_MAX`."""
     try:
-        text = json.dumps(json.loads(content), ensure_ascii=False, indent=2)
+        # A lone surrogate, which JSON can escape, is no text that a page can carry.
+        text = json.dumps(json.loads(content), ensure_ascii=False, indent=2).encode(errors="backslashreplace").decode()
     except (ValueError, RecursionError):
         text = content.decode(errors="backslashreplace")
     return text if len(text) <= TEXT_CHARS_MAX else text[:TEXT_CHARS_MAX] + "…"

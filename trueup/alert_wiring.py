@@ -9,6 +9,7 @@ import random
 import signal
 import ssl
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
@@ -33,14 +34,19 @@ from dashboards.alerts.targets import target_of
 from dashboards.alerts.transport import HttpSender, resolve
 from dashboards.store import open_store, store_url
 from reconcile.settlement import rule_classes
+from trueup.case_policy import policy_of
 from trueup.model.errors import ConfigurationError, TrueupError
 from trueup.model.faults import Fault, fault_of
 from trueup.process_endpoint import ProcessState, serve_process
 from trueup.settings import ClickHouseSettings, Settings
 from trueup.user_specs import read_user_specs
-from trueup.wiring import policy_of, wall_clock_us
 
 LOCK_FILE: Final = "alerts.lock"
+
+
+def wall_clock_us() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
 
 
 class Tried(NamedTuple):

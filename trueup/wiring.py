@@ -16,7 +16,6 @@ from clickhouse.rebuild import read_rule_classes
 from clickhouse.release_table import RELEASE_WIDE
 from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
 from clickhouse.writer import Writer
-from reconcile.cases.policy import CasePolicy, MoneyLimits, Urgency
 from reconcile.charging.load import load_charging
 from reconcile.settlement import settlement_rules, shipped_settlement
 from reconcile.spec.model import Tolerances
@@ -48,10 +47,11 @@ from streams.worker import (
     stages_of,
     totals_markers,
 )
+from trueup.case_policy import policy_of
 from trueup.group_wiring import GroupOpener, LegOpener, Place, consumer_group, stages_of_specs
 from trueup.model.tables import MIRRORED_TABLES, REFERENCE_TABLES, TABLES
 from trueup.process_endpoint import ProcessState, serve_process
-from trueup.settings import CaseSettings, Settings
+from trueup.settings import Settings
 from trueup.user_specs import read_user_specs
 
 CLICKHOUSE_GIVE_UP_SECONDS: Final = 20.0
@@ -80,16 +80,6 @@ def tolerances_of(settings: Settings) -> Tolerances:
         limits[(table, status)] = round(seconds * 1_000_000)
     charging = load_charging(settings.charging.spec) if settings.charging.spec else None
     return Tolerances(round(rules.grace_seconds * 1_000_000), limits, charging)
-
-
-def policy_of(cases: CaseSettings) -> CasePolicy:
-    """The settings of cases in the units of the stage."""
-    urgency = Urgency(
-        {str(severity): MoneyLimits(amounts) for severity, amounts in cases.severity.items()},
-        {str(kind): str(severity) for kind, severity in cases.severity_by_class.items()},
-        {str(severity): hours for severity, hours in cases.due_hours.items()},
-    )
-    return CasePolicy(MoneyLimits(cases.waive_limit), urgency)
 
 
 class _AppHandle:

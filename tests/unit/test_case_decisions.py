@@ -16,8 +16,8 @@ from streams.audit_chain import Chain
 from streams.case_partition import COMMANDS_TOPIC
 from tests.case_log import CASE, POLICY, command, seen, verdict_value
 from tests.source_log import START_US
+from trueup.case_policy import policy_of
 from trueup.settings import CaseSettings
-from trueup.wiring import policy_of
 
 
 def judged(**fields: Any) -> Verdicts:

@@ -19,12 +19,11 @@ from dashboards.alerts.declared import DeclaredAlerts
 from dashboards.alerts.load import AlertFileError
 from dashboards.alerts.outbox import DeadLetter, counts, dead_letters, drop_dead, retry_dead, storms
 from dashboards.alerts.vocabulary import DEAD, RETRYING, SENDING, WAITING
-from trueup.alert_wiring import Tried, check_channels, open_alert_store, read_alerts_file, try_routes
+from trueup.alert_wiring import Tried, check_channels, open_alert_store, read_alerts_file, try_routes, wall_clock_us
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.model.faults import Fault
 from trueup.settings import Settings
 from trueup.stack_files import running_settings
-from trueup.wiring import wall_clock_us
 
 alerts = typer.Typer(help="Alerts: try them, see what waits, and see to what was given up.", no_args_is_help=True)
 dead = typer.Typer(help="Messages that were given up.", no_args_is_help=True)

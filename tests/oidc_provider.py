@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
@@ -23,6 +24,12 @@ from joserfc.jwk import KeySet, OctKey, RSAKey
 
 CLIENT_ID = "trueup dashboard"
 CLIENT_SECRET = "s3cret/with:odd characters"
+
+
+@cache
+def first_key() -> RSAKey:
+    """The key that every provider begins with: making one takes a while."""
+    return RSAKey.generate_key(2048, parameters={"kid": "first", "use": "sig"})
 
 
 class OidcProvider:
@@ -36,7 +43,7 @@ class OidcProvider:
         self.signs_with: Any = None
         self.algorithm = "RS256"
         self.metadata_issuer = issuer
-        self.keys = [RSAKey.generate_key(2048, parameters={"kid": "first", "use": "sig"})]
+        self.keys = [first_key()]
         self.codes: dict[str, dict[str, str]] = {}
 
     def discovery(self) -> dict[str, Any]:

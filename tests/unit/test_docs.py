@@ -253,7 +253,7 @@ def test_metrics_are_the_metrics_of_the_processes() -> None:
     listed["Reader"].add("trueup_build_info")
     assert listed == exposed
     named = {name for page in PAGES for name in re.findall(r"\btrueup_[a-z_]+\b", text_of(page))}
-    assert named <= {*set().union(*exposed.values()), "trueup_analyst"}
+    assert named <= {*set().union(*exposed.values()), "trueup_analyst", "trueup_dashboard"}
 
 
 def test_settings_are_listed_with_their_defaults() -> None:

@@ -67,14 +67,6 @@ def statement(database: str, statement_id: str) -> Query:
     )
 
 
-def statement_source(database: str, statement_id: str) -> Query:
-    """The statement as upstream has it, with its place in Kafka."""
-    return Query(
-        f"SELECT * FROM {database}.v_source_statements WHERE statement_id = {{statement_id:String}} ORDER BY source LIMIT 10",
-        {"statement_id": statement_id},
-    )
-
-
 def statement_payouts(database: str, statement_id: str) -> Query:
     """Live payouts of the statement."""
     return Query(

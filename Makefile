@@ -46,5 +46,6 @@ lock: ## resolve the dependencies of pyproject.toml again (ARGS=--upgrade takes 
 	scripts/lock $(ARGS)
 
 clean: ## remove everything that was made here
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist dashboards/static
+	find . -name node_modules -type d -prune -exec rm -rf {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

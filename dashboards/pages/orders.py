@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
@@ -26,8 +27,10 @@ from trueup.order_trace import change_events, verdict_events
 
 router = APIRouter()
 
-TIMELINE_SECONDS_MAX = 8.0
+TIMELINE_SECONDS_MAX: Final = 8.0
 """A page waits no longer for Kafka; what was found by then is shown."""
+
+_AMOUNTS: Final = frozenset({"amount", "payable", "receivable", "net"})
 
 
 @router.get("/orders")
@@ -105,6 +108,14 @@ def _charge(board: Board, rows: list[Record]) -> dict[str, Any] | None:
     try:
         charging = _charging(spec)
         match = match_rules(charging, rows[0]["factors"])
-        return charge_document(charging, match, order_currency=rows[0]["currency"], with_steps=True) | {"failure": ""}
+        found = charge_document(charging, match, order_currency=rows[0]["currency"], with_steps=True)
     except TrueupError as error:
         return {"spec": spec, "failure": str(error)}
+    for name in ("fees", "nets") if "fees" in found else ():
+        found[name] = [_with_decimals(row) for row in found[name]]
+    return found | {"failure": ""}
+
+
+def _with_decimals(row: dict[str, Any]) -> dict[str, Any]:
+    """Amounts as numbers, for the page to write in the reader's way."""
+    return {name: Decimal(held) if name in _AMOUNTS else held for name, held in row.items()}

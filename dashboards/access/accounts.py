@@ -149,10 +149,14 @@ class Accounts:
         return self._passwords.hashed(password)
 
     def _change(self, login: str, *, ends_sessions: bool, **values: Any) -> Account:
+        takes_rights = "role" in values or "is_disabled" in values
         with self._store.begin() as connection:
+            if takes_rights:
+                # One at a time, or two admins could take each other away at once.
+                connection.execute(select(ACCOUNT.c.login).where(ACCOUNT.c.role == Role.ADMIN).with_for_update()).all()
             if connection.execute(update(ACCOUNT).where(ACCOUNT.c.login == login).values(values)).rowcount == 0:
                 raise _unknown(login)
-            if "role" in values or "is_disabled" in values:
+            if takes_rights:
                 _check_admin_left(connection)
             if ends_sessions:
                 connection.execute(delete(SESSION).where(SESSION.c.login == login))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Final
 
+import anyio
 import orjson
 from fastapi import APIRouter, HTTPException, Query
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -26,6 +28,11 @@ BEAT_SECONDS: Final = 10.0
 
 LASTS_SECONDS: Final = 300.0
 """Then the page connects again, and its session is looked at again."""
+
+LOOK_SECONDS: Final = 0.5
+"""How often a quiet stream looks whether the process is to end."""
+
+GRACE_SECONDS: Final = 1.0
 
 _AMOUNTS: Final = ("expected", "actual", "delta")
 
@@ -57,30 +64,39 @@ async def live(
     subscription = board.live.subscribe()
     if subscription is None:
         raise HTTPException(503, "Too many pages listen at once.")
-    return EventSourceResponse(_events(board.live, subscription, language, template))
+    ending = anyio.Event()
+    return EventSourceResponse(
+        _events(board.live, subscription, ending, partial(_data, language=language, template=template)),
+        shutdown_event=ending,
+        shutdown_grace_period=GRACE_SECONDS,
+    )
 
 
 async def _events(
-    hub: LiveHub, subscription: Subscription, language: Language, template: str
+    hub: LiveHub, subscription: Subscription, ending: anyio.Event, data: Callable[[LiveEvent], str]
 ) -> AsyncIterator[ServerSentEvent]:
     clock = asyncio.get_running_loop().time
     try:
         yield ServerSentEvent(event="beat", data="")
-        until = clock() + LASTS_SECONDS
-        while clock() < until:
-            taken = await subscription.take(BEAT_SECONDS)
+        sent_at = clock()
+        until = sent_at + LASTS_SECONDS
+        while clock() < until and not ending.is_set():
+            taken = await subscription.take(LOOK_SECONDS)
             if taken is None:
                 return
             for event in taken:
-                yield ServerSentEvent(event=event.kind, data=_data(event, language, template))
-            if not taken:
+                yield ServerSentEvent(event=event.kind, data=data(event))
+            if taken:
+                sent_at = clock()
+            elif clock() - sent_at >= BEAT_SECONDS:
                 yield ServerSentEvent(event="beat", data="")
+                sent_at = clock()
         yield ServerSentEvent(event="again", data="")
     finally:
         hub.leave(subscription)
 
 
-def _data(event: LiveEvent, language: Language, template: str) -> str:
+def _data(event: LiveEvent, *, language: Language, template: str) -> str:
     if event.finding is None:
         return ""
     told = dict(event.finding)

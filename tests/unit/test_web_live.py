@@ -190,6 +190,7 @@ class TalkingHub(LiveHub):
 def talking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
     monkeypatch.setattr(live_page, "LASTS_SECONDS", 0.2)
     monkeypatch.setattr(live_page, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(live_page, "LOOK_SECONDS", 0.05)
     hub = TalkingHub("127.0.0.1:1")
     hub.events = [LiveEvent("discrepancy", {"discrepancy_id": "a" * 32, "rule": "stuck"}), PULSE]
     made = Stand(tmp_path, parts={"live": hub})
@@ -203,6 +204,7 @@ def test_events_are_sent_as_they_are_named(talking: Stand) -> None:
     assert answer.headers["content-type"].startswith("text/event-stream")
     names = [line.partition(": ")[2] for line in answer.text.splitlines() if line.startswith("event: ")]
     assert names[:3] == ["beat", "discrepancy", "pulse"]
+    assert "beat" in names[3:]
     assert names[-1] == "again"
     data = next(line for line in answer.text.splitlines() if line.startswith("data: {"))
     assert orjson.loads(data.removeprefix("data: ")) == {"discrepancy_id": "a" * 32, "rule": "stuck"}

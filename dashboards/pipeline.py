@@ -143,6 +143,12 @@ def _of_processes(pipeline: Pipeline) -> Iterator[Light]:
 
 def _of_reader(pipeline: Pipeline) -> Iterator[Light]:
     for process in pipeline.processes:
+        refused = process.metric("trueup_reader_quarantined_total")
+        if refused:
+            yield Light(
+                "quarantine", "warning", "The reader has refused {count} changes since it started; only their topic has them.",
+                "Mend the cause, then touch the rows at the source.", "Quarantine grows", {"count": int(refused)},
+            )  # fmt: skip
         seconds = process.metric("trueup_reader_lag_seconds")
         if seconds is None:
             continue

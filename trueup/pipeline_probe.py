@@ -35,7 +35,7 @@ _SHOWN: Final = frozenset(
         "trueup_ready", "trueup_partitions", "trueup_lag_records", "trueup_changes_total", "trueup_quarantined_total",
         "trueup_watermark_timestamp_seconds", "trueup_last_processed_timestamp_seconds", "trueup_reader_lag_seconds",
         "trueup_reader_lag_bytes", "trueup_reader_confirmed_position_bytes", "trueup_reader_watermark_timestamp_seconds",
-        "trueup_reader_ready", "trueup_reader_messages_in_flight",
+        "trueup_reader_ready", "trueup_reader_quarantined_total", "trueup_reader_messages_in_flight",
     }
 )  # fmt: skip
 _BY_STAGE: Final = "stage"

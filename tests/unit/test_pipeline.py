@@ -84,6 +84,8 @@ def test_what_waits_is_told() -> None:
     busy = HEALTHY._replace(lags=[lag(LAG_WARNING_RECORDS), lag(1)])
     found = by_part(lights(busy, [watermark(1)], 3))
     assert (found["kafka"].level, found["quarantine"].level) == ("warning", "warning")
+    refusing = HEALTHY._replace(processes=[process("cdc", metrics={"trueup_reader_quarantined_total": {(): 2.0}})])
+    assert [light.values for light in lights(refusing, [], 0) if light.level == "warning"] == [{"count": 2}]
     late = HEALTHY._replace(processes=[process("cdc", metrics={"trueup_reader_lag_seconds": {(): 60.0}})])
     assert by_part(lights(late, [], None))["source"].level == "warning"
 

@@ -29,6 +29,10 @@ OTHER_TOPICS: Final = (QUARANTINE_TOPIC,)
 """What also changes pages, though nobody pushes it row by row."""
 
 POLL_SECONDS: Final = 0.05
+FETCH_WAIT_MS: Final = 100
+"""How long a request for messages may rest at the broker, which answers as soon as there is one."""
+
+FETCHED_KBYTES_MAX: Final = 4_096
 BATCH_MAX: Final = 500
 RETRY_SECONDS: Final = 2.0
 METADATA_SECONDS: Final = 5.0
@@ -212,7 +216,8 @@ class LiveHub(threading.Thread):
                 "group.id": "trueup-dashboard",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "latest",
-                "fetch.wait.max.ms": 10,
+                "fetch.wait.max.ms": FETCH_WAIT_MS,
+                "queued.max.messages.kbytes": FETCHED_KBYTES_MAX,
             }
         )
         try:

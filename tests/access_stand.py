@@ -53,14 +53,17 @@ def settings_with(folder: Path, **dashboard: Any) -> Settings:
 
 
 class Stand:
-    """An application below a folder; `parts` replace what a board has (client, cases, send, live)."""
+    """An application below a folder; `parts` replace what a board has (client, cases, send, live, settings)."""
 
     def __init__(self, folder: Path, *, parts: dict[str, Any] | None = None, **dashboard: Any) -> None:
         self.clock = Clock()
         self.settings = settings_with(folder, **dashboard)
         self.access: Access = open_access(self.settings, now_us=self.clock, passwords=cheap_passwords())
-        stubs: dict[str, Any] = {"client": None, "cases": None, "send": None, "live": QuietHub("127.0.0.1:1")}
-        self.board = Board(settings=self.settings, access=self.access, **(stubs | (parts or {})))
+        stubs: dict[str, Any] = {
+            "settings": self.settings, "access": self.access, "client": None, "cases": None, "send": None,
+            "live": QuietHub("127.0.0.1:1"),
+        }  # fmt: skip
+        self.board = Board(**(stubs | (parts or {})))
         self.app: FastAPI = create_app(self.board)
 
     def add(self, login: str, role: Role) -> None:

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 
 import orjson
 from joserfc import jwt
-from joserfc.jwk import KeySet, OctKey, RSAKey
+from joserfc.jwk import Key, KeySet, OctKey, RSAKey
 
 CLIENT_ID = "trueup dashboard"
 CLIENT_SECRET = "s3cret/with:odd characters"
@@ -43,7 +43,7 @@ class OidcProvider:
         self.signs_with: Any = None
         self.algorithm = "RS256"
         self.metadata_issuer = issuer
-        self.keys = [first_key()]
+        self.keys: list[Key] = [first_key()]
         self.codes: dict[str, dict[str, str]] = {}
 
     def discovery(self) -> dict[str, Any]:

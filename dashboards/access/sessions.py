@@ -74,11 +74,6 @@ class Sessions:
         with self._store.begin() as connection:
             connection.execute(delete(SESSION).where(SESSION.c.id_hash == digest(session_id)))
 
-    def end_all(self, login: str) -> None:
-        """Sign out everywhere."""
-        with self._store.begin() as connection:
-            connection.execute(delete(SESSION).where(SESSION.c.login == login))
-
     def sweep(self) -> None:
         """Remove what is over."""
         now_us = self._now_us()

@@ -19,10 +19,8 @@ from trueup.model.money import EXPONENTS
 class Document(Response):
     """An answer in JSON, which nobody on the way may keep."""
 
-    media_type = "application/json"
-
     def __init__(self, content: Any, status_code: int = 200) -> None:
-        super().__init__(content, status_code, {"Cache-Control": "no-store"})
+        super().__init__(content, status_code, {"Cache-Control": "no-store"}, "application/json")
 
     def render(self, content: Any) -> bytes:
         """The bytes of a value as `plain` makes it."""

@@ -75,7 +75,6 @@ OpenToAll: Final = Depends(open_to_all)
 
 Viewer = Annotated[Account, Depends(RoleNeeded(Role.VIEWER))]
 Operator = Annotated[Account, Depends(RoleNeeded(Role.OPERATOR))]
-Approver = Annotated[Account, Depends(RoleNeeded(Role.APPROVER))]
 Admin = Annotated[Account, Depends(RoleNeeded(Role.ADMIN))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -19,4 +20,10 @@ def test_every_text_is_translated(template: Path) -> None:
     with template.open("rb") as file:
         found = extract("jinja2", file, KEYWORDS, options={"extensions": "jinja2.ext.i18n"})
         texts = {message[0] if isinstance(message, tuple) else message for _, message, _, _ in found}
-    assert sorted(text for text in texts if catalogue.get(text) is None) == []
+    translated = {text: str(message.string) for text in texts if (message := catalogue.get(text)) is not None}
+    assert texts - translated.keys() == set()
+    assert [text for text, chinese in translated.items() if values_in(text) != values_in(chinese)] == []
+
+
+def values_in(text: str) -> set[str]:
+    return set(re.findall(r"%\(\w+\)s", text))

@@ -44,10 +44,16 @@ def show_now(request: Request, board: BoardDep, _account: Viewer) -> Response:
         failure = error
     found = lights(pipeline, watermarks, waiting)
     if failure is not None:
-        away = "ClickHouse does not answer: {why}"
-        remedy = "Nothing is lost: the workers go on when it is back."
-        found.insert(0, Light("clickhouse", "bad", away, remedy, "ClickHouse is down", {"why": failure.what}))
+        found.insert(0, clickhouse_away(failure.what))
     return render(
         request, "_health.html", lights=found, level=worst(found), pipeline=pipeline, watermarks=watermarks,
         mark_query=mark_query, tables=tables, storage_query=storage_query, stages=STAGES,
+    )  # fmt: skip
+
+
+def clickhouse_away(why: str) -> Light:
+    """The light of a ClickHouse that does not answer."""
+    return Light(
+        "clickhouse", "bad", "ClickHouse does not answer: {why}",
+        "Nothing is lost: the workers go on when it is back.", "ClickHouse is down", {"why": why},
     )  # fmt: skip

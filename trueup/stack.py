@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from cdc.topics import TopicPlan, ensure_topics, topic_plan
 from clickhouse.client import connect
 from clickhouse.migrate import migrate
+from dashboards.alerts.load import load_alerts
 from trueup.dashboard_wiring import dashboard_address
 from trueup.embedded.kafka.broker import Kafka
 from trueup.embedded.kafka.jars import resolve_jars
@@ -92,6 +93,9 @@ class Stack:
         self._alerts = base.alerts.model_copy(
             update={"file": base.alerts.file and str(Path(base.alerts.file).resolve())}
         )
+        if self._alerts.file:
+            # A mistake in it is told now, not when everything else runs.
+            load_alerts(self._alerts.file)
         self.supervisor = Supervisor(
             self.data_dir,
             templates={"worker": self._worker_service, "cdc": lambda _: self._cdc_service()},

@@ -14,7 +14,9 @@ from dashboards.alerts.vocabulary import DIGEST, RAISED, REMINDER, RESOLVED, TES
 from dashboards.alerts.wording import WORDS, Words
 from trueup.model.money import shown, to_decimal
 
-VALUE_CHARS_MAX: Final = 500
+VALUE_CHARS_MAX: Final = 300
+"""Chats take some 20 kB a message; the widest characters, each escaped, still fit then."""
+
 TITLE_CHARS_MAX: Final = 140
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSEEN: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from dashboards.alerts.decide import Told, on_reminder
 from dashboards.alerts.declared import DeclaredAlerts
@@ -31,7 +31,7 @@ def due_reminders(store: Engine, now_us: int) -> list[str]:
         select(TOLD.c.discrepancy_id)
         .where(TOLD.c.remind_us <= now_us)
         .group_by(TOLD.c.discrepancy_id)
-        .order_by(TOLD.c.discrepancy_id)
+        .order_by(func.min(TOLD.c.remind_us), TOLD.c.discrepancy_id)
         .limit(CASES_MAX)
     )
     with reads(store).connect() as connection:

@@ -210,3 +210,12 @@ def test_feishu_says_in_the_body_what_it_refuses(body: bytes, state: str) -> Non
 def test_dingtalk_says_in_the_body_what_it_refuses(body: bytes, state: str, wait_us: int | None) -> None:
     outcome = dingtalk.outcome_of(answer(200, body), NOW_US)
     assert (outcome.state, outcome.retry_after_us) == (state, wait_us)
+
+
+def test_the_widest_message_fits_what_chats_take() -> None:
+    wide = "*汉" * 1_000
+    message = told(
+        rule=wide, entity_id=wide, shop_id=wide, order_id=wide, statement_id=wide, detail=wide, entity_kind=wide
+    )
+    for made in (dingtalk, feishu):
+        assert len(made.post_of("https://x", "s3cret", message, "k", NOW_US).body) < 20_000

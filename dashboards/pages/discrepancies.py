@@ -102,6 +102,8 @@ def _rows(board: Board, view: View) -> dict[str, Any]:
         "newer": view.turned_to(before=page.previous) if page.previous else "",
         "query": board.cases.page_query(chosen, ROWS, sort=view.sort, after=view.after, before=view.before),
         "seen_text": seen_text,
+        "live_when": live_when(view),
+        "sorted_by": {sort: view.sorted_by(sort) for sort in SORTS},
     }
 
 
@@ -118,7 +120,6 @@ def _around(board: Board, view: View, login: str) -> dict[str, Any]:
         "currencies": sorted(EXPONENTS),
         "kinds": BULK_KINDS,
         "second_person": SECOND_PERSON,
-        "live_when": live_when(view),
     }
 
 

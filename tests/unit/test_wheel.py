@@ -32,6 +32,8 @@ def test_the_pages_are_in_the_wheel(names: set[str]) -> None:
     assert {f"dashboards/static/{name}" for name in (*BUILT, "icon.svg")} <= names
     templates = {f"dashboards/templates/{path.name}" for path in (ROOT / "dashboards/templates").glob("*.html")}
     catalogues = {f"dashboards/locale/zh/{path.name}" for path in (ROOT / "dashboards/locale/zh").glob("*.po")}
+    rules = {f"dashboards/rules/{path.name}" for path in (ROOT / "docs/rules").glob("*.md")}
+    assert rules <= names
     assert templates <= names
     assert catalogues <= names
 

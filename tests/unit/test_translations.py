@@ -25,7 +25,7 @@ PAGES = (
     "mapping_macros", "quarantine_message", "quarantine_kind", "quarantine_replayed", "health", "_health",
 )  # fmt: skip
 CHINESE = {
-    message.id: message.string
+    message.id: str(message.string)
     for message in read_catalogue("zh")
     if type(message.id) is str and message.id and not message.context
 }
@@ -34,11 +34,14 @@ CHINESE = {
 def texts_of(page: str) -> set[str]:
     with (TEMPLATES / f"{page}.html").open("rb") as file:
         found = babel_extract(file, ("_",), [], {"trim_blocks": "true", "lstrip_blocks": "true"})
-        return {text if isinstance(text, str) else text[0] for _, _, text, _ in found}
+        return {str(text if isinstance(text, str) else (text or [""])[0]) for _, _, text, _ in found}
 
 
 def lights_of_every_kind() -> list[Light]:
-    metrics = {"trueup_reader_lag_seconds": {(): 60.0}, "trueup_reader_quarantined_total": {(): 1.0}}
+    metrics: dict[str, dict[tuple[str, ...], float]] = {
+        "trueup_reader_lag_seconds": {(): 60.0},
+        "trueup_reader_quarantined_total": {(): 1.0},
+    }
     broken = [Process("worker-1", state, None, 0, 0, False, "") for state in ("failed", "backoff")]
     broken += [Process("cdc", "ready", 1, 0, 0, False, "", answers=False, metrics=metrics)]
     well = [Process("cdc", "ready", 1, 0, 0, False, "")]

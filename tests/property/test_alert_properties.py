@@ -111,7 +111,9 @@ def test_a_digest_counts_all_and_adds_each_discrepancy_once(drawn: list[tuple[st
 
 
 Step = tuple[int, str]
-_HISTORIES = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["raise", "change", "resolve"])), max_size=14)
+_HISTORIES = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["raise", "change", "resolve"])), min_size=1, max_size=14
+)
 
 
 def topic_of(steps: list[Step]) -> list[Incoming]:
@@ -136,17 +138,20 @@ class Crash(BaseException):
     """The process ends here."""
 
 
-class Fate:
-    """Ends the process at chosen steps."""
+CRASHES_MAX = 25
 
-    def __init__(self, ends_at: set[int]) -> None:
-        self._ends_at = ends_at
-        self._step = 0
+
+class Fate:
+    """Ends the process at every so many steps, until it has ended often enough."""
+
+    def __init__(self, every: int, phase: int) -> None:
+        self._every = every
+        self._step = phase
         self.crashes = 0
 
     def __call__(self, *_: object) -> None:
         self._step += 1
-        if self._step in self._ends_at:
+        if self._step % self._every == 0 and self.crashes < CRASHES_MAX:
             self.crashes += 1
             raise Crash
 
@@ -233,16 +238,16 @@ class World:
 @given(
     _HISTORIES,
     st.integers(1, 6),
-    st.sets(st.integers(1, 150), max_size=12),
+    st.tuples(st.integers(2, 30), st.integers(0, 30)),
     st.sets(st.integers(1, 12), max_size=4),
     st.sampled_from([1, 1000]),
 )
 @settings(max_examples=30)
 def test_a_crash_at_any_step_neither_loses_nor_doubles(
-    steps: list[Step], batch: int, ends_at: set[int], lost: set[int], digest_above: int
+    steps: list[Step], batch: int, ends: tuple[int, int], lost: set[int], digest_above: int
 ) -> None:
     alerts = alerts_of(HEAD + CHANNEL + f"digest_above = {digest_above}\n" + ROUTE)
-    topic, fate = topic_of(steps), Fate(ends_at)
+    topic, fate = topic_of(steps), Fate(*ends)
     with tempfile.TemporaryDirectory() as directory, quick_store(Path(directory)) as store:
         event.listen(store, "commit", fate)
         world = World(store, alerts, topic, batch, fate, lost)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from clickhouse.case_reader import CaseFilter, Page
 from clickhouse.case_views import CASE_VIEWS
 from reconcile.cases.commands import Command, decode_command, encode_command
 from reconcile.cases.human import Steered, take_command, untouched
@@ -44,6 +45,13 @@ class Cases:
     def beginning_with(self, prefixes: Sequence[str]) -> list[dict[str, Any]]:
         return [dict(self.rows[name]) for name in sorted(self.rows) if name.startswith(tuple(prefixes))]
 
+    def page(self, chosen: CaseFilter, rows_max: int, *, sort: str = "opened", after: str = "") -> Page:
+        """Pages by id, whatever the sort; of the filter only the amount counts."""
+        del sort
+        rows = [dict(row) for name, row in sorted(self.rows.items()) if name > after and _fits(row, chosen)]
+        has_more = len(rows) > rows_max
+        return Page(rows[:rows_max], rows[rows_max - 1]["discrepancy_id"] if has_more else "")
+
     def query(self, _text: str, parameters: dict[str, Any]) -> Result:
         """Answers to commands, as `read_answers` asks for them."""
         return Result([self.answers[name] for name in parameters["ids"] if name in self.answers])
@@ -62,3 +70,7 @@ class Cases:
             self.answers.setdefault(command.command_id, (command.command_id, told.outcome, told.reason, told.revision))
             outcomes.append(Outcome(command.command_id, identifier, told.outcome, told.reason, told.revision))
         return outcomes
+
+
+def _fits(row: dict[str, Any], chosen: CaseFilter) -> bool:
+    return chosen.amount_from is None or row["expected"] >= chosen.amount_from

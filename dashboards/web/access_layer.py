@@ -44,30 +44,41 @@ class AccessLayer:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        status = _FAILED_FROM
+        request.state.account = None
+        is_written = False
 
-        async def send_noting_status(message: Message) -> None:
-            nonlocal status
+        async def write_once(status: int) -> None:
+            nonlocal is_written
+            is_noted = request.method not in SAFE_METHODS or status == _FORBIDDEN or hasattr(request.state, "noted")
+            if is_noted and not is_written:
+                is_written = True
+                await run_in_threadpool(self._write_down, request, status)
+
+        async def send_written(message: Message) -> None:
+            # Before the answer leaves: what somebody was told has happened is in the log.
             if message["type"] == "http.response.start":
-                status = message["status"]
+                await write_once(message["status"])
             await send(message)
 
-        request.state.account = None
         try:
-            try:
-                check_host(request, self._access.serving)
-                _check_length(request)
-                if not request.url.path.startswith(NO_SESSION):
-                    # First of all who it is: the log of actions names whose browser was misused.
-                    await run_in_threadpool(identify, request, self._access)
-                    check_origin(request, self._access.serving)
-            except TrueupError as error:
-                await answer_error(request, error)(scope, receive, send_noting_status)
-            else:
-                await self._app(scope, receive, send_noting_status)
-        finally:
-            if request.method not in SAFE_METHODS or status == _FORBIDDEN or hasattr(request.state, "noted"):
-                await run_in_threadpool(self._write_down, request, status)
+            await self._checked(request)
+        except TrueupError as error:
+            await answer_error(request, error)(scope, receive, send_written)
+            return
+        try:
+            await self._app(scope, receive, send_written)
+        except Exception:
+            await write_once(_FAILED_FROM)
+            raise
+
+    async def _checked(self, request: Request) -> None:
+        """Errors: TrueupError for a request that must not reach a route."""
+        check_host(request, self._access.serving)
+        _check_length(request)
+        if not request.url.path.startswith(NO_SESSION):
+            # First of all who it is: the log of actions names whose browser was misused.
+            await run_in_threadpool(identify, request, self._access)
+            check_origin(request, self._access.serving)
 
     def _write_down(self, request: Request, status: int) -> None:
         """Errors: UnavailableError when the log cannot be written."""

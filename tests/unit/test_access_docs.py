@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from starlette.testclient import TestClient
 
-from dashboards.access.account import ROLES
+from dashboards.access.account import ROLES, Role
 from dashboards.access.action_log import KEPT_DAYS
 from dashboards.access.passwords import CHARS_MIN
 from dashboards.access.serving import serving
@@ -18,6 +20,8 @@ from dashboards.api.asking import ROWS_MAX
 from dashboards.api.description import openapi_document
 from dashboards.api.given import SEEN_MAX, Kind
 from dashboards.pages.provider import BACK
+from tests.access_stand import ORIGIN, Stand
+from tests.api_cases import Cases
 from trueup.settings import DashboardSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -71,3 +75,32 @@ def test_every_operation_says_what_it_does_and_shows_an_answer() -> None:
             assert operation["description"], path
             assert "example" in operation["responses"]["200"]["content"]["application/json"], path
             assert {"401", "403", "429", "503"} <= operation["responses"].keys()
+
+
+def test_the_examples_of_the_api_run(tmp_path: Path) -> None:
+    cases = Cases("12.50", "500", "0.01", "250")
+    stand = Stand(tmp_path, parts={"client": cases, "cases": cases, "send": cases.send})
+    token = stand.access.tokens.make(stand.access.accounts.add("oscar", Role.OPERATOR), "x", Role.OPERATOR, 1)
+    client = TestClient(stand.app, ORIGIN, headers={"Authorization": f"Bearer {token}"})
+    printed: list[tuple[object, ...]] = []
+
+    def get(address: str, **parameters: object) -> object:
+        answer = client.get(address, params={name: str(value) for name, value in parameters.items()})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(address: str, document: object) -> tuple[int, object]:
+        answer = client.post(address, json=document)
+        return answer.status_code, answer.json()
+
+    known: dict[str, object] = {
+        "get": get, "post": post, "uuid4": uuid4, "seller": "77", "print": lambda *parts: printed.append(parts),
+    }  # fmt: skip
+    for block in re.findall(r"^```python\n(.*?)^```", API, re.MULTILINE | re.DOTALL):
+        exec(block, known)  # noqa: S102 - the text of our own page
+    stand.close()
+    assert [parts[2:] for parts in printed] == [("500.00", "EUR"), ("250.00", "EUR")]
+    assert (known["status"], [command.kind for command in cases.sent]) == (200, ["acknowledge"])
+    rows = known["rows"]
+    assert isinstance(rows, list)
+    assert len(rows) == 4

@@ -62,20 +62,27 @@ async function refresh() {
   if (fresh) bring(body, fresh);
 }
 
+/** Takes the rows as they are now into the table, each where it stands in the list. */
 function bring(body, fresh) {
-  const begins = body.dataset.liveWhen !== '{"status": []}';
+  const takesNew = body.dataset.liveWhen !== '{"status": []}';
+  let next = null;
   for (const row of [...fresh.rows].reverse()) {
     const shown = document.getElementById(row.id);
-    if (shown?.dataset.state === row.dataset.state) continue;
-    // A row from the live messages has no state yet: its place is known, only its cells are completed.
-    const isNews = shown !== null && shown.dataset.state !== undefined;
+    if (shown?.dataset.state === row.dataset.state) {
+      next = shown;
+      continue;
+    }
+    if (!shown && !takesNew) continue;
     const brought = document.importNode(row, true);
-    if (isNews) brought.classList.add("changed");
-    if (shown) shown.replaceWith(brought);
-    else if (begins) body.prepend(brought);
-    else continue;
+    if (!shown) body.insertBefore(brought, next);
+    else {
+      // A row from the live messages has no state yet: only its cells are completed.
+      if (shown.dataset.state !== undefined) brought.classList.add("changed");
+      shown.replaceWith(brought);
+    }
     brought.classList.add("fresh");
     htmx.process(brought);
+    next = brought;
   }
   showTimes(body);
   countChosen(body.closest("form"));

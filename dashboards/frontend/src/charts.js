@@ -1,4 +1,5 @@
-// Charts: an element with data-chart holds the id of a <script type="application/json"> with ECharts options.
+// Charts: an element with data-chart holds the id of a hidden element whose text is ECharts options as JSON. No script element:
+// htmx takes those out of what it brings.
 import { BarChart, LineChart, PieChart } from "echarts/charts";
 import { AriaComponent, DatasetComponent, GridComponent, LegendComponent, TooltipComponent } from "echarts/components";
 import { init, use } from "echarts/core";

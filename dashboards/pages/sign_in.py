@@ -102,6 +102,7 @@ def sign_out(request: Request, board: BoardDep, account: Viewer) -> Response:
 
 def begin_session(request: Request, access: Access, account: Account, back: str) -> Response:
     """A new session for an account that has shown who it is, and on to where it wanted to go."""
+    access.sweep()
     session_id = access.sessions.start(
         account.login,
         address=client_address(request),

@@ -19,7 +19,21 @@ ROWS_MAX: Final = 1_000
 ID_CHARS_MAX: Final = 200
 CURSOR_CHARS_MAX: Final = 1_000
 
-_UNUSABLE: Final = frozenset({6, 26, 27, 32, 38, 41, 53, 69, 70, 72, 131, 321, 407, 457, 617})
+_UNUSABLE: Final = {
+    6: "CANNOT_PARSE_TEXT",
+    26: "CANNOT_PARSE_QUOTED_STRING",
+    27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+    32: "ATTEMPT_TO_READ_AFTER_EOF",
+    38: "CANNOT_PARSE_DATE",
+    41: "CANNOT_PARSE_DATETIME",
+    53: "TYPE_MISMATCH",
+    69: "ARGUMENT_OUT_OF_BOUND",
+    70: "CANNOT_CONVERT_TYPE",
+    72: "CANNOT_PARSE_NUMBER",
+    131: "TOO_LARGE_STRING_SIZE",
+    407: "DECIMAL_OVERFLOW",
+    457: "BAD_QUERY_PARAMETER",
+}
 """ClickHouse codes for a bound value that does not fit its type: it came with the request, so the request is wrong."""
 
 Limit = Annotated[int, Query(ge=1, le=ROWS_MAX, description="rows of one page")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
@@ -41,7 +42,7 @@ def served(stand: Stand) -> Iterator[int]:
     try:
         yield int(listening.getsockname()[1])
     finally:
-        server.should_exit = True
+        server.handle_exit(signal.SIGTERM, None)
         thread.join(10)
         stand.close()
 

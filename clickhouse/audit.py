@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
+from clickhouse.audit_table import AUDIT_LOG
 from clickhouse.client import translated_errors
-from clickhouse.schema import AUDIT_LOG
 
 BATCH_ROWS: Final = 10_000
 IDS_MAX: Final = 1_000

@@ -15,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from clickhouse.case_views import CASE_VIEWS
 from clickhouse.client import translated_errors
+from clickhouse.definition import FINAL_CLAUSE
 from clickhouse.query import Query
 from trueup.model.errors import ConfigurationError
 
@@ -173,17 +174,18 @@ class CaseReader:
         """The cases whose ids begin with one of these, each once, by id."""
         found: dict[str, Record] = {}
         for part in _portions(prefixes):
-            rows = self._query(
-                f"SELECT {_COLUMNS} FROM {self._database}.v_cases "
-                # Whole ids are looked up; only what was cut is compared with every id.
-                "WHERE discrepancy_id IN {ids:Array(String)} "
-                "OR arrayExists(prefix -> startsWith(discrepancy_id, prefix), {prefixes:Array(String)})",
-                {
-                    "ids": [text for text in part if len(text) == ID_CHARS],
-                    "prefixes": [text for text in part if len(text) < ID_CHARS],
-                },
-            )
-            found |= {row["discrepancy_id"]: row for row in rows}
+            ids = [text for text in part if len(text) == ID_CHARS]
+            cut = [text for text in part if len(text) < ID_CHARS]
+            # Apart, because whole ids are looked up, and only what was cut is compared with every id.
+            for condition, texts in (
+                ("discrepancy_id IN {texts:Array(String)}", ids),
+                ("arrayExists(text -> startsWith(discrepancy_id, text), {texts:Array(String)})", cut),
+            ):
+                if texts:
+                    rows = self._query(
+                        f"SELECT {_COLUMNS} FROM {self._database}.v_cases WHERE {condition}", {"texts": texts}
+                    )
+                    found |= {row["discrepancy_id"]: row for row in rows}
         return [found[identifier] for identifier in sorted(found)]
 
     def rules(self) -> list[str]:
@@ -195,10 +197,12 @@ class CaseReader:
     def occurrences(self, discrepancy_id: str) -> list[Record]:
         """Every time it was raised, oldest first: number, raised_at, period, resolved_at, currency, stake."""
         return self._query(
-            f"SELECT number, raised_at, period, resolved_at, currency, stake FROM {self._database}.case_wide FINAL "
+            "SELECT number, raised_at, period, resolved_at, currency, stake FROM "
+            # Joined behind the lookup: the condition does not pass an ARRAY JOIN, and every case would be read.
+            f"(SELECT * FROM {self._database}.case_wide FINAL WHERE discrepancy_id = {{id:String}} {FINAL_CLAUSE}) "
             "ARRAY JOIN occurrence_number AS number, occurrence_raised_at AS raised_at, occurrence_period AS period, "
             "occurrence_resolved_at AS resolved_at, occurrence_currency AS currency, occurrence_stake AS stake "
-            "WHERE discrepancy_id = {id:String} ORDER BY number",
+            "ORDER BY number",
             {"id": discrepancy_id},
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from clickhouse.definition import LABEL, MONEY, ColumnType, Definition, quoted
+from clickhouse.definition import FINAL_CLAUSE, LABEL, MONEY, ColumnType, Definition, quoted
 from clickhouse.schema import CASE_WIDE
 
 
@@ -43,7 +43,8 @@ _CASES: Final = (
         for column in _SHOWN
     )
     # Commands may come before the first verdict: until then there is nothing to show.
-    + "\nFROM {database}.case_wide FINAL\nWHERE `case_wide`.`standing` != 'unknown'"
+    + "\nFROM {database}.case_wide FINAL\nWHERE `case_wide`.`standing` != 'unknown'\n"
+    + FINAL_CLAUSE
 )
 
 _PERIODS: Final = """SELECT

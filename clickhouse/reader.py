@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from clickhouse_connect.driver.client import Client
 
 from clickhouse.client import translated_errors
-from clickhouse.definition import Definition
+from clickhouse.definition import FINAL_SETTINGS, Definition
 from clickhouse.schema import DISCREPANCY, DISCREPANCY_EVENT, MIRRORS, ORDER_WIDE, QUARANTINE, STATEMENT_WIDE, WATERMARK
 from trueup.model.tables import ORDER_TABLES, STATEMENT_TABLES, Table
 
@@ -19,8 +19,6 @@ Record = dict[str, Any]
 
 OPEN: Final = ("open", "regressed")
 """Statuses in which a discrepancy stands."""
-
-_SETTINGS: Final = {"do_not_merge_across_partitions_select_final": 1}
 
 
 class Total(NamedTuple):
@@ -154,4 +152,4 @@ class Reader:
 
     def _query(self, query: str, parameters: dict[str, Any]) -> Any:
         with translated_errors(f"query of {self._database}"):
-            return self._client.query(query, parameters=parameters, settings=_SETTINGS)
+            return self._client.query(query, parameters=parameters, settings=FINAL_SETTINGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from clickhouse.audit_table import AUDIT_LOG
 from clickhouse.definition import LABEL, LABELS, MINOR, MONEY, TIME, ColumnType, Definition
 from clickhouse.release_table import RELEASE_WIDE
 from clickhouse.wide_columns import JUDGED, PLACE, STATE
@@ -36,13 +37,17 @@ PROVENANCE: Final = (
 """Trails the source columns of every mirror."""
 
 
+_ALSO_SEARCHED: Final = {"billing_item": ("statement_id",), "payout_item": ("payout_id",), "payout": ("shop_id",)}
+"""By table, what pages ask for besides the entity that it belongs to."""
+
+
 def mirror(table: Table) -> Definition:
     """The mirror of one source table: its columns, then `PROVENANCE`; one row per (source, primary key).
 
     It has no PARTITION BY: a delete may carry only the key, so no month is known that stays the same for a row, and a
     row in two partitions would escape FINAL. Old rows leave by mutation or TTL instead.
     """
-    searched = {table.topic_key, *(("payout_id",) if table.name == "payout_item" else ())} - {table.primary_key}
+    searched = {table.topic_key, *_ALSO_SEARCHED.get(table.name, ())} - {table.primary_key}
     return Definition(
         table.name,
         f"mirror of the source table {table.name}: the newest version of every row",
@@ -100,6 +105,7 @@ ORDER_WIDE: Final = Definition(
     ),
     key=("partition", "order_id"),
     month="month",
+    searched=("order_id",),
 )
 
 STATEMENT_WIDE: Final = Definition(
@@ -133,6 +139,8 @@ STATEMENT_WIDE: Final = Definition(
     ),
     key=("partition", "statement_id"),
     month="month",
+    searched=("statement_id", "shop_id"),
+    granule_rows=1024,
 )
 
 GROUP_WIDE: Final = Definition(
@@ -215,6 +223,8 @@ DISCREPANCY: Final = Definition(
     ),
     key=("discrepancy_id",),
     month="month",
+    searched=("order_id", "statement_id"),
+    granule_rows=1024,
 )
 
 DISCREPANCY_EVENT: Final = Definition(
@@ -240,6 +250,7 @@ DISCREPANCY_EVENT: Final = Definition(
     key=("discrepancy_id", "step_id"),
     version="",
     month="month",
+    granule_rows=1024,
 )
 
 QUARANTINE: Final = Definition(
@@ -351,32 +362,8 @@ CASE_WIDE: Final = Definition(
     ),
     # No PARTITION BY: a command may come before the verdict that knows a month.
     key=("partition", "discrepancy_id"),
-)
-
-AUDIT_LOG: Final = Definition(
-    "audit_log",
-    "every verdict and command in the order of its topic, one hash chain per topic and partition; never changed",
-    (
-        ColumnType("topic", LABEL, "Kafka topic"),
-        ColumnType("partition", "UInt16", "Kafka partition"),
-        ColumnType("kafka_offset", "UInt64", "Kafka offset"),
-        ColumnType("at", TIME, "when it was judged or decided"),
-        ColumnType("discrepancy_id", "String", "discrepancy; empty when the message could not be read"),
-        ColumnType("command_id", "String", "command; empty for a verdict"),
-        ColumnType("kind", LABEL, "raised, changed, resolved, regressed, the kind of the command, or unreadable"),
-        ColumnType("actor", "String", "who gave the command; empty for a verdict"),
-        ColumnType("outcome", LABEL, "applied, refused, repeated, quarantined"),
-        ColumnType("reason", "String", "why it was not applied"),
-        ColumnType("revision", "UInt32", "accepted commands of the discrepancy after this one; 0 for a verdict"),
-        ColumnType("note", "String", "note of the command, or the finding in words"),
-        ColumnType("body", "String", "bytes of the message value"),
-        ColumnType("prev_hash", "String", "hash of the row before it in the chain"),
-        ColumnType("hash", "String", "SHA-256 over all other columns"),
-    ),
-    key=("topic", "partition", "kafka_offset"),
-    # The rows of a key are equal: they follow from the log.
-    version="",
-    searched=("command_id", "discrepancy_id"),
+    searched=("order_id", "statement_id", "shop_id"),
+    granule_rows=1024,
 )
 
 DERIVED: Final = (

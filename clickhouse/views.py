@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from clickhouse.audit_table import AUDIT_LOG
 from clickhouse.case_views import CASE_VIEWS, QueryView
-from clickhouse.definition import ColumnType, Definition, quoted
+from clickhouse.definition import FINAL_CLAUSE, ColumnType, Definition, quoted
 from clickhouse.release_table import RELEASE_WIDE
 from clickhouse.schema import (
-    AUDIT_LOG,
     DISCREPANCY,
     DISCREPANCY_EVENT,
     GROUP_WIDE,
@@ -61,7 +61,7 @@ class View(NamedTuple):
             + ",\n    ".join(f"`{column.name}`" for column in columns)
             + f"\nFROM {{database}}.{self.table.name} FINAL\n"
             + (f"WHERE {where}\n" if where else "")
-            + f"SETTINGS do_not_merge_across_partitions_select_final = 1\nCOMMENT {quoted(self.comment)};\n"
+            + f"{FINAL_CLAUSE}\nCOMMENT {quoted(self.comment)};\n"
         )
 
 

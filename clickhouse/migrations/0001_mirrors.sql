@@ -42,7 +42,8 @@ CREATE TABLE IF NOT EXISTS {database}.billing_item
     `committed_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'when the source committed the change',
     `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
     `kafka_offset` UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'Kafka offset that the change was read from',
-    INDEX by_order_id `order_id` TYPE bloom_filter(0.01) GRANULARITY 2
+    INDEX by_order_id `order_id` TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_statement_id `statement_id` TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (source, billing_item_id)
@@ -62,8 +63,8 @@ CREATE TABLE IF NOT EXISTS {database}.payout_item
     `committed_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'when the source committed the change',
     `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
     `kafka_offset` UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'Kafka offset that the change was read from',
-    INDEX by_order_id `order_id` TYPE bloom_filter(0.01) GRANULARITY 2,
-    INDEX by_payout_id `payout_id` TYPE bloom_filter(0.01) GRANULARITY 2
+    INDEX by_order_id `order_id` TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_payout_id `payout_id` TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (source, payout_item_id)
@@ -110,7 +111,8 @@ CREATE TABLE IF NOT EXISTS {database}.payout
     `committed_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'when the source committed the change',
     `kafka_partition` UInt16 COMMENT 'Kafka partition that the change was read from',
     `kafka_offset` UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'Kafka offset that the change was read from',
-    INDEX by_statement_id `statement_id` TYPE bloom_filter(0.01) GRANULARITY 2
+    INDEX by_shop_id `shop_id` TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_statement_id `statement_id` TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (source, payout_id)

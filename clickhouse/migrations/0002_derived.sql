@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS {database}.order_wide
     `contribution_created_at` Array(Int64) CODEC(ZSTD(1)) COMMENT 'business time of the item in microseconds since 1970 UTC',
     `contribution_item` Array(String) CODEC(ZSTD(1)) COMMENT 'billing item id as JSON',
     `order_key` String CODEC(ZSTD(1)) COMMENT 'order id as JSON: a number stays a number',
-    `state` String CODEC(ZSTD(1)) COMMENT 'encoded state of the worker, copied back on a rebuild; not for reading'
+    `state` String CODEC(ZSTD(1)) COMMENT 'encoded state of the worker, copied back on a rebuild; not for reading',
+    INDEX by_order_id `order_id` TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY month
@@ -71,11 +72,14 @@ CREATE TABLE IF NOT EXISTS {database}.statement_wide
     `open_rules` Array(String) CODEC(ZSTD(1)) COMMENT 'rules with an open discrepancy',
     `next_due_at` Nullable(DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)) COMMENT 'when the next rule falls due',
     `last_committed_at` DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'newest source commit among the statement\'s rows and items',
-    `state` String CODEC(ZSTD(1)) COMMENT 'encoded state of the worker, copied back on a rebuild; not for reading'
+    `state` String CODEC(ZSTD(1)) COMMENT 'encoded state of the worker, copied back on a rebuild; not for reading',
+    INDEX by_statement_id `statement_id` TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_shop_id `shop_id` TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY month
 ORDER BY (partition, statement_id)
+SETTINGS index_granularity = 1024
 COMMENT 'one row per statement: upstream\'s total beside ours, its payouts, and the verdict';
 
 CREATE TABLE IF NOT EXISTS {database}.statement_partial
@@ -123,11 +127,14 @@ CREATE TABLE IF NOT EXISTS {database}.discrepancy
     `resolved_at` Nullable(DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)) COMMENT 'when the books agreed again',
     `latency_ms` Nullable(Float64) COMMENT 'source commit to detection, in milliseconds',
     `occurrences` UInt32 COMMENT 'how often it was raised',
-    `watermark_at` Nullable(DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)) COMMENT 'watermark at which it was judged'
+    `watermark_at` Nullable(DateTime64(6, 'UTC')) CODEC(Delta, ZSTD(1)) COMMENT 'watermark at which it was judged',
+    INDEX by_order_id `order_id` TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_statement_id `statement_id` TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY month
 ORDER BY (discrepancy_id)
+SETTINGS index_granularity = 1024
 COMMENT 'one row per (rule, entity) on which the books disagree or once disagreed';
 
 CREATE TABLE IF NOT EXISTS {database}.discrepancy_event
@@ -151,6 +158,7 @@ CREATE TABLE IF NOT EXISTS {database}.discrepancy_event
 ENGINE = ReplacingMergeTree()
 PARTITION BY month
 ORDER BY (discrepancy_id, step_id)
+SETTINGS index_granularity = 1024
 COMMENT 'history of the discrepancies: one row per step, never changed';
 
 CREATE TABLE IF NOT EXISTS {database}.quarantine

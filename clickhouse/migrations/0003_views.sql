@@ -48,7 +48,7 @@ AS SELECT
     `first_committed_at`,
     `last_committed_at`
 FROM {database}.order_wide FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'orders with all their legs joined, and the verdict on them';
 
 CREATE VIEW IF NOT EXISTS {database}.v_statements
@@ -105,7 +105,7 @@ AS SELECT
     `next_due_at`,
     `last_committed_at`
 FROM {database}.statement_wide FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'statements: upstream\'s total beside ours, their payouts, and the verdict';
 
 CREATE VIEW IF NOT EXISTS {database}.v_statement_partials
@@ -126,7 +126,7 @@ AS SELECT
     `count`,
     `amount`
 FROM {database}.statement_partial FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'what the orders of each Kafka partition add to a statement';
 
 CREATE VIEW IF NOT EXISTS {database}.v_discrepancies
@@ -191,7 +191,7 @@ AS SELECT
     `occurrences`,
     `watermark_at`
 FROM {database}.discrepancy FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'everything on which the books disagree or once disagreed';
 
 CREATE VIEW IF NOT EXISTS {database}.v_open_discrepancies
@@ -257,7 +257,7 @@ AS SELECT
     `watermark_at`
 FROM {database}.discrepancy FINAL
 WHERE status IN ('open', 'regressed')
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'what the books disagree on now';
 
 CREATE VIEW IF NOT EXISTS {database}.v_discrepancy_events
@@ -292,7 +292,7 @@ AS SELECT
     `detail`,
     `occurrences`
 FROM {database}.discrepancy_event FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'history of the discrepancies';
 
 CREATE VIEW IF NOT EXISTS {database}.v_quarantine
@@ -321,7 +321,7 @@ AS SELECT
     `headers`,
     `quarantined_at`
 FROM {database}.quarantine FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'messages that could not be decoded or applied';
 
 CREATE VIEW IF NOT EXISTS {database}.v_watermarks
@@ -340,7 +340,7 @@ AS SELECT
     `watermark_at`,
     `recorded_at`
 FROM {database}.watermark FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'how far in source time each stage has seen everything';
 
 CREATE VIEW IF NOT EXISTS {database}.v_source_orders
@@ -380,7 +380,7 @@ AS SELECT
     `kafka_offset`
 FROM {database}.orders FINAL
 WHERE is_deleted = 0
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'live rows of the source table orders';
 
 CREATE VIEW IF NOT EXISTS {database}.v_billing_items
@@ -422,7 +422,7 @@ AS SELECT
     `kafka_offset`
 FROM {database}.billing_item FINAL
 WHERE is_deleted = 0
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'live rows of the source table billing_item';
 
 CREATE VIEW IF NOT EXISTS {database}.v_payout_items
@@ -454,7 +454,7 @@ AS SELECT
     `kafka_offset`
 FROM {database}.payout_item FINAL
 WHERE is_deleted = 0
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'live rows of the source table payout_item';
 
 CREATE VIEW IF NOT EXISTS {database}.v_source_statements
@@ -496,7 +496,7 @@ AS SELECT
     `kafka_offset`
 FROM {database}.statement FINAL
 WHERE is_deleted = 0
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'live rows of the source table statement';
 
 CREATE VIEW IF NOT EXISTS {database}.v_payouts
@@ -534,7 +534,7 @@ AS SELECT
     `kafka_offset`
 FROM {database}.payout FINAL
 WHERE is_deleted = 0
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'live rows of the source table payout';
 
 CREATE VIEW IF NOT EXISTS {database}.v_accounts
@@ -562,7 +562,7 @@ AS SELECT
     `kafka_offset`
 FROM {database}.account FINAL
 WHERE is_deleted = 0
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'live rows of the source table account';
 
 CREATE VIEW IF NOT EXISTS {database}.v_rules
@@ -594,7 +594,7 @@ AS SELECT
     `kafka_offset`
 FROM {database}.rule FINAL
 WHERE is_deleted = 0
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'live rows of the source table rule';
 
 CREATE VIEW IF NOT EXISTS {database}.v_fundings
@@ -624,7 +624,7 @@ AS SELECT
     `kafka_offset`
 FROM {database}.funding FINAL
 WHERE is_deleted = 0
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'live rows of the source table funding';
 
 CREATE VIEW IF NOT EXISTS {database}.v_release_summaries
@@ -656,5 +656,5 @@ AS SELECT
     `kafka_offset`
 FROM {database}.release_summary FINAL
 WHERE is_deleted = 0
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'live rows of the source table release_summary';

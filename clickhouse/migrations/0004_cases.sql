@@ -42,10 +42,14 @@ CREATE TABLE IF NOT EXISTS {database}.case_wide
     `occurrence_resolved_at` Array(Nullable(DateTime64(6, 'UTC'))) CODEC(ZSTD(1)) COMMENT 'source time of its resolution',
     `occurrence_currency` Array(String) CODEC(ZSTD(1)) COMMENT 'ISO-4217 code of its amounts',
     `occurrence_stake` Array(Nullable(Decimal(38, 4))) CODEC(ZSTD(1)) COMMENT '|actual − expected|, a missing side counting as nothing',
-    `state` String CODEC(ZSTD(1)) COMMENT 'encoded state of the worker, copied back on a rebuild; not for reading'
+    `state` String CODEC(ZSTD(1)) COMMENT 'encoded state of the worker, copied back on a rebuild; not for reading',
+    INDEX by_order_id `order_id` TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_statement_id `statement_id` TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_shop_id `shop_id` TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (partition, discrepancy_id)
+SETTINGS index_granularity = 1024
 COMMENT 'one row per discrepancy: what the judges say, what people decided, and where it stands';
 
 CREATE TABLE IF NOT EXISTS {database}.audit_log
@@ -65,8 +69,8 @@ CREATE TABLE IF NOT EXISTS {database}.audit_log
     `body` String CODEC(ZSTD(1)) COMMENT 'bytes of the message value',
     `prev_hash` String CODEC(ZSTD(1)) COMMENT 'hash of the row before it in the chain',
     `hash` String CODEC(ZSTD(1)) COMMENT 'SHA-256 over all other columns',
-    INDEX by_command_id `command_id` TYPE bloom_filter(0.01) GRANULARITY 2,
-    INDEX by_discrepancy_id `discrepancy_id` TYPE bloom_filter(0.01) GRANULARITY 2
+    INDEX by_command_id `command_id` TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_discrepancy_id `discrepancy_id` TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree()
 ORDER BY (topic, partition, kafka_offset)
@@ -108,7 +112,7 @@ AS SELECT
     `prev_hash`,
     `hash`
 FROM {database}.audit_log FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'every verdict and command, and what came of it';
 
 CREATE VIEW IF NOT EXISTS {database}.v_cases
@@ -180,6 +184,7 @@ AS SELECT
     `last_at`
 FROM {database}.case_wide FINAL
 WHERE `case_wide`.`standing` != 'unknown'
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'where each discrepancy stands now, and who deals with it';
 
 CREATE VIEW IF NOT EXISTS {database}.v_period_status

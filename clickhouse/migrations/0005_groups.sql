@@ -54,5 +54,5 @@ AS SELECT
     `next_due_at`,
     `last_committed_at`
 FROM {database}.group_wide FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'match keys of users\' own specs: what their legs hold, and the verdict on them';

@@ -49,5 +49,5 @@ AS SELECT
     `to_partition`,
     `value`
 FROM {database}.quarantine_replay FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1
 COMMENT 'refused messages that were put on their topic again';

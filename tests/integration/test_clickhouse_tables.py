@@ -122,6 +122,15 @@ def test_the_highest_version_wins_in_any_order(client: Client, versions: tuple[i
     assert rows == [(Decimal(2),)]
 
 
+@pytest.mark.parametrize("named", ["", "order_id = '7' AND "])
+def test_a_condition_meets_the_newest_version_alone(client: Client, named: str) -> None:
+    for version, verdict in ((1, "pending"), (2, "matched")):
+        insert(client, ORDER_WIDE, [order_row(7, version=version, verdict=verdict, shop_id=f"s{version}")])
+    for condition, count in (("verdict = 'pending'", 0), ("shop_id = 's1'", 0), ("verdict = 'matched'", 1)):
+        query = f"SELECT order_id FROM {DATABASE}.v_orders WHERE {named}{condition}"
+        assert client.query(query).result_rows == [("7",)] * count, condition
+
+
 def test_one_insert_may_touch_more_than_a_hundred_months(client: Client) -> None:
     rows = [order_row(number, month=19_662 + 31 * number) for number in range(150)]
     client.insert_arrow(

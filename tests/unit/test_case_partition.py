@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from clickhouse.audit_table import AUDIT_LOG
 from clickhouse.columns import to_arrow
-from clickhouse.schema import AUDIT_LOG, CASE_WIDE
+from clickhouse.schema import CASE_WIDE
 from reconcile.cases.commands import Snooze
 from streams.audit_chain import LOST, Entry, Head, verify_chain
 from streams.case_partition import COMMANDS_TOPIC

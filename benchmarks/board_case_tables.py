@@ -99,7 +99,7 @@ CASE_TABLES: Final = {
         lambda cases, *_: cases * 2,
         {**ON_STEP, **ORDER, **CASE, "is_command": "n % 2"},
         {
-            "topic": "if(is_command, 'trueup.case-commands', concat('trueup.discrepancies.', the_class))",
+            "topic": "if(is_command, 'trueup.case-commands', concat('discrepancy.', the_class))",
             "partition": "place",
             "kafka_offset": "n",
             "at": time("if(is_command, settled_us, raised_us)"),

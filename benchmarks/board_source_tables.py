@@ -200,7 +200,7 @@ SOURCE_TABLES: Final = {
             "amount": money("total_minor", "digits"),
             "currency": "the_currency",
             "status": "multiIf(is_young, 'created', n % 97 = 0, 'failed', n % 31 = 0, 'ongoing', 'paid')",
-            "channel_ref": "concat('R', toString(intDiv(created_us, 86400000000) * 3 + cityHash64(channel) % 3))",
+            "channel_ref": f"concat('R', toString(n % {_RELEASES}))",
             "updated_at": time("created_us"),
             **SOURCE,
         },
@@ -236,7 +236,7 @@ SOURCE_TABLES: Final = {
         lambda *_: _RELEASES,
         {},
         {
-            "funding_id": "concat('F', toString(n))",
+            "funding_id": "toString(n)",
             "payment_method": "['bank', 'card', 'wallet'][n % 3 + 1]",
             "currency": "'USD'",
             "amount": "toDecimal128(1000000 + n * 13, 4)",
@@ -249,7 +249,7 @@ SOURCE_TABLES: Final = {
         lambda *_: _RELEASES,
         {},
         {
-            "release_id": "concat('R', toString(n))",
+            "release_id": "toString(n)",
             "payment_method": "['bank', 'card', 'wallet'][n % 3 + 1]",
             "currency": "'USD'",
             "payout_count": "n % 700",
@@ -263,7 +263,7 @@ SOURCE_TABLES: Final = {
         lambda *_: _RELEASES,
         {"created_us": "until_us - toInt64(n * 28800000000)"},
         {
-            "release_id": "concat('R', toString(n))",
+            "release_id": "toString(n)",
             "partition": f"n % {PARTITIONS}",
             "month": MONTH,
             "version": "n + 1",

@@ -101,14 +101,17 @@ def open_access(
 
 
 def first_sign_in(settings: Settings) -> str:
-    """Path and query of a one-time link for the first admin, who is made if absent; "" where authentication is off.
+    """Path and query of a one-time link for the first admin, who is made if absent.
 
-    Errors: as `open_access`; ConfigurationError when that account is disabled.
+    "" where authentication is off, or where somebody has disabled that account: others manage the accounts then.
+
+    Errors: as `open_access`.
     """
     access = open_access(settings)
     try:
         if access.is_open:
             return ""
-        return access.links.make(access.accounts.ensure(FIRST_ADMIN, Role.ADMIN))
+        admin = access.accounts.ensure(FIRST_ADMIN, Role.ADMIN)
+        return "" if admin.is_disabled else access.links.make(admin)
     finally:
         access.store.dispose()

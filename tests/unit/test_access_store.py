@@ -16,6 +16,7 @@ from sqlalchemy import Engine, select, update
 from dashboards.access.account import Role, read_login
 from dashboards.access.accounts import Accounts
 from dashboards.access.action_log import KEPT_DAYS, ActionLog
+from dashboards.access.gate import FIRST_ADMIN, first_sign_in, open_access
 from dashboards.access.links import Links
 from dashboards.access.passwords import Passwords, check_new_password
 from dashboards.access.sessions import SessionLimits, Sessions, form_token
@@ -24,6 +25,7 @@ from dashboards.access.tokens import Tokens
 from dashboards.store import FILE_NAME, METADATA, VERSION, open_store, store_url
 from tests.access_stand import PASSWORD, Clock, cheap_passwords
 from trueup.model.errors import ConfigurationError, UnavailableError
+from trueup.settings import DashboardSettings, Settings
 
 LIMITS = SessionLimits(idle_us=120 * 60_000_000, total_us=720 * 60_000_000)
 
@@ -336,3 +338,14 @@ def test_a_password_set_meanwhile_is_not_undone_by_an_old_hash(store: Engine, ac
         connection.execute(update(ACCOUNT).where(ACCOUNT.c.login == "ann").values(password_hash=""))
     assert accounts.with_password("ann", PASSWORD) is None
     assert accounts.with_password("ann", "") is None
+
+
+def test_the_first_link_is_for_an_admin_whom_nobody_has_disabled(tmp_path: Path) -> None:
+    made = Settings(data_dir=tmp_path)
+    assert first_sign_in(made).startswith("/sign-in/once?token=")
+    access = open_access(made, passwords=cheap_passwords())
+    access.accounts.add("root", Role.ADMIN)
+    access.accounts.set_disabled(FIRST_ADMIN, disabled=True)
+    access.store.dispose()
+    assert first_sign_in(made) == ""
+    assert first_sign_in(Settings(data_dir=tmp_path, dashboard=DashboardSettings(authentication=False))) == ""

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from clickhouse import board_reader
 from clickhouse.case_reader import CaseFilter
 from dashboards.pages.case_view import View, difference
+from dashboards.pipeline import JUDGING_STAGES
 from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Viewer
 from dashboards.web.language import translator
@@ -98,7 +99,7 @@ def _figures(request: Request, board: Board, currency: str) -> dict[str, Any]:
         "severities": SEVERITIES,
         "latency": next(iter(values["latency"]), None),
         "watermarks": values["watermarks"],
-        "lag_ms": max((row["lag_ms"] for row in values["watermarks"]), default=None),
+        "lag_ms": source_lag_ms(values["watermarks"]),
         "changes_per_second": _changes(samples["written"]),
         "written": values["written"],
         "flow": flow_points(values["flow"], datetime.now(UTC)),
@@ -123,6 +124,11 @@ def risk_by_currency(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         entry["amount"] += row["amount"] or 0
         entry["by_severity"][row["severity"]] = row["amount"]
     return sorted(found.values(), key=lambda entry: (-entry["cases"], entry["currency"]))
+
+
+def source_lag_ms(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """How far the slowest stage is behind, None while no stage has told; what does not judge tells only when rows come."""
+    return max((row["lag_ms"] for row in rows if row["stage"] in JUDGING_STAGES), default=None)
 
 
 def flow_points(rows: Sequence[Mapping[str, Any]], now: datetime) -> list[dict[str, Any]]:
@@ -174,7 +180,6 @@ def charts(values: Mapping[str, Any], currency: str, say: Any) -> dict[str, Any]
                     "name": currency,
                     "type": "line",
                     "step": "end",
-                    "showSymbol": False,
                     "areaStyle": {"opacity": 0.12},
                     "data": [[row["day"].isoformat(), f"{row['amount']:f}"] for row in trend],
                 }

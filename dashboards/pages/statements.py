@@ -121,12 +121,12 @@ def growth_chart(growth: Sequence[Record], upstream: Decimal | None) -> dict[str
     """ECharts options: our total against time, and upstream's amount as a level. Only drawing turns amounts into floats."""
     points = [[row["at"].isoformat(), float(row["total"])] for row in growth]
     series: list[dict[str, Any]] = [
-        {"type": "line", "step": "end", "showSymbol": False, "name": "trueup", "data": points}
+        {"type": "line", "step": "end", "name": "trueup", "data": points}
     ]
     if upstream is not None and points:
         level = [[at, float(upstream)] for at in (points[0][0], points[-1][0])]
         dashed = {"type": "dashed"}
-        series.append({"type": "line", "showSymbol": False, "name": "upstream", "data": level, "lineStyle": dashed})
+        series.append({"type": "line", "name": "upstream", "data": level, "lineStyle": dashed})
     return {
         "xAxis": {"type": "time"},
         "yAxis": {"type": "value", "scale": True},

@@ -3,7 +3,8 @@
 //   data-choose-all    a checkbox that chooses every row of its form; data-chosen tells how many are chosen
 //   data-fresh-rows    the address of the rows as they are now. A row that has changed is replaced and marked, one that is new
 //                      comes first where the list begins with the newest; what a person has chosen in unchanged rows stays
-//   data-keep-open     what is open in here stays open, and keeps the focus, when htmx brings it anew
+//   data-keep-open     what is open in here stays open, and keeps the focus, when htmx brings it anew; while text in it is
+//                      selected, it stays as it is
 import htmx from "htmx.org";
 import { showTimes } from "./times.js";
 
@@ -92,8 +93,14 @@ const focusable = "a[href], button, summary, input, select, textarea";
 const kept = new Map();
 
 function startKeepingOpen() {
-  document.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const { target } = detail;
     if (!target.matches?.("[data-keep-open]")) return;
+    const chosen = getSelection();
+    if (!chosen.isCollapsed && chosen.containsNode(target, true)) {
+      detail.shouldSwap = false;
+      return;
+    }
     const focused = [...target.querySelectorAll(focusable)].indexOf(document.activeElement);
     kept.set(target, { open: [...target.querySelectorAll("details")].map((each) => each.open), focused });
   });

@@ -10,6 +10,8 @@ use([
   TooltipComponent,
 ]);
 
+const SYMBOLS_UPTO = 12;
+
 const charts = new Map();
 const probe = document.createElement("span");
 
@@ -39,8 +41,15 @@ function looks() {
   };
 }
 
+/** ECharts options, or null where the data have left the page: a fault takes their place, or the page is being left. */
 function options(element) {
-  const given = JSON.parse(document.getElementById(element.dataset.chart).textContent);
+  const data = document.getElementById(element.dataset.chart);
+  if (!data) return null;
+  const given = JSON.parse(data.textContent);
+  // A line of a few points shows them: a single one would be no line at all.
+  for (const series of given.series) {
+    if (series.type === "line") series.showSymbol = series.data.length <= SYMBOLS_UPTO;
+  }
   return {
     animation: false,
     aria: { enabled: true },
@@ -52,9 +61,11 @@ function options(element) {
 }
 
 function draw(element) {
+  const drawn = options(element);
+  if (!drawn) return;
   charts.get(element)?.dispose();
   const chart = init(element, looks(), { renderer: "canvas" });
-  chart.setOption(options(element));
+  chart.setOption(drawn);
   charts.set(element, chart);
   watch.observe(element);
 }
@@ -73,8 +84,9 @@ function drawAll() {
   }
   for (const element of document.querySelectorAll("[data-chart]")) {
     const chart = charts.get(element);
-    if (chart) chart.setOption(options(element), { replaceMerge: ["series"] });
-    else draw(element);
+    const fresh = chart && options(element);
+    if (!chart) draw(element);
+    else if (fresh) chart.setOption(fresh, { replaceMerge: ["series"] });
   }
 }
 

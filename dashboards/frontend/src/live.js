@@ -3,6 +3,7 @@
 //   live:discrepancy  a finding was published; event.detail is the message of its topic
 //   live:pulse        something changed (at most once a second): hx-trigger="live:pulse from:body"
 //   live:reload       too much changed to be told one by one, or the connection is back: ask again for everything
+//   live:tick         some seconds have passed while the page can be seen: what tells its own age reads itself anew
 //
 // <tbody data-live-rows="latest" data-live-max="10" data-live-when='{"rule": ["one-sided"]}'> takes the rows that the
 // server renders from _live_latest.html: a row whose id is there replaces it, a new one comes first.
@@ -11,6 +12,7 @@ import { showTimes } from "./times.js";
 
 const SILENT_MS = 25_000; // the server sends a beat every 10 s
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
+const TICK_MS = 5_000;
 
 let source = null;
 let silence = 0;
@@ -130,5 +132,8 @@ export function startLive() {
   });
   addEventListener("pagehide", close);
   addEventListener("offline", lost);
+  setInterval(() => {
+    if (source && !document.hidden) tell("tick");
+  }, TICK_MS);
   open();
 }

@@ -16,10 +16,10 @@ from typing import Any, Final
 import orjson
 import psutil
 
-from benchmarks import formula, latency, rebuild, spec_cost, throughput
+from benchmarks import formula, latency, pages, rebuild, spec_cost, throughput
 
 HERE: Final = Path(__file__).parent
-PARTS: Final = ("throughput", "latency", "rebuild", "spec", "formula")
+PARTS: Final = ("throughput", "latency", "rebuild", "spec", "formula", "pages")
 
 TARGETS: Final[tuple[tuple[str, str, str, Callable[[float], bool] | None], ...]] = (
     (
@@ -50,6 +50,10 @@ TARGETS: Final[tuple[tuple[str, str, str, Callable[[float], bool] | None], ...]]
         "≥ 100,000",
         lambda v: v >= 100_000,
     ),
+    ("page_p95_ms", "the slowest page at the server, p95, ms", "< 200", lambda v: v < 200),
+    ("page_naive_list_p95_ms", "a list by GROUP BY and OFFSET on the same books, p95, ms", "", None),
+    ("page_update_ms", "from detection to the row on an open page, median, ms", "< 1,000", lambda v: v < 1_000),
+    ("page_update_p95_ms", "the same, p95, ms", "", None),
     ("worker_rss_mib", "memory of one worker after all orders, MiB", "< 1,024", lambda v: v < 1_024),
 )
 
@@ -62,6 +66,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="runs of the throughput benchmark; the median counts")
     parser.add_argument("--latency-orders", type=int, default=24_000)
     parser.add_argument("--memory-orders", type=int, default=2_000_000)
+    parser.add_argument("--page-cases", type=int, default=1_000_000, help="discrepancies in the books of the pages")
+    parser.add_argument("--page-orders", type=int, default=10_000_000, help="orders in the books of the pages")
     chosen = parser.parse_args()
     unknown = set(chosen.parts) - set(PARTS)
     if unknown:
@@ -81,6 +87,8 @@ def main() -> None:
                 figures = spec_cost.run()
             elif part == "formula":
                 figures = formula.run()
+            elif part == "pages":
+                figures = pages.run(directory, chosen.page_cases, chosen.page_orders)
             else:
                 figures = rebuild.run(directory, chosen.memory_orders)
             results.update(figures)
@@ -113,6 +121,18 @@ def _report(results: dict[str, Any]) -> str:
         if key in results:
             verdict = "" if met is None else "yes" if met(results[key]) else "no"
             lines.append(f"| {text} (`{key}`) | {results[key]:,} | {target} | {verdict} |")
+    if "page_times" in results:
+        books = results["page_books"]
+        lines += [
+            "",
+            f"Pages at the server, with {books['cases']:,} discrepancies and {books['orders']:,} orders:",
+            "",
+            "| page | p50 ms | p95 ms |",
+            "|---|---:|---:|",
+        ]
+        lines += [
+            f"| {name} | {each['p50_ms']:,} | {each['p95_ms']:,} |" for name, each in results["page_times"].items()
+        ]
     lines += ["", "Every figure, with single runs and CPU time per change, is in `results.json`.", ""]
     return "\n".join(lines)
 

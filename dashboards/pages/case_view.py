@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 
 from clickhouse.case_reader import Sort
 from trueup.case_choice import Choice, read_choice, read_word
+from trueup.case_story import difference_minor
+from trueup.model.money import to_decimal
 
 PATH: Final = "/discrepancies"
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
@@ -62,6 +64,5 @@ def read_view(pairs: Iterable[tuple[str, str]]) -> View:
 
 def difference(case: Mapping[str, Any]) -> Decimal | None:
     """Actual − expected in major units, a missing side counting as nothing; None without amounts."""
-    if case["expected"] is None and case["actual"] is None:
-        return None
-    return Decimal((case["actual"] or 0) - (case["expected"] or 0))
+    minor = difference_minor(case)
+    return None if minor is None else to_decimal(minor, case["currency"])

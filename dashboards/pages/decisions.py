@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import parse_qsl
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from clickhouse.case_reader import UNSETTLED
 from dashboards.access.account import Account, Role
 from dashboards.access.refusals import NotAllowed
-from dashboards.pages.case_view import PATH, View, difference, read_view
+from dashboards.pages.case_view import PATH, View, read_view
 from dashboards.pages.discrepancies import now_us
 from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Operator, Viewer, note_action
@@ -34,7 +35,9 @@ from trueup.case_decision import (
     read_decision,
 )
 from trueup.case_seen import read_seen, seen_text
+from trueup.case_story import difference_minor
 from trueup.model.errors import ConfigurationError
+from trueup.model.money import to_decimal
 
 router = APIRouter()
 
@@ -103,13 +106,14 @@ def stop(request: Request, board: BoardDep, account: Operator, job_id: str) -> R
 def _confirmation(
     request: Request, kind: str, meant: Meant, decision: Decision | None = None, *, has_changed: bool = False
 ) -> HTMLResponse:
-    sums: dict[str, Any] = {}
+    sums: Counter[str] = Counter()
     for case in meant.cases:
-        amount = difference(case)
-        if amount is not None:
-            sums[case["currency"]] = sums.get(case["currency"], 0) + abs(amount)
+        minor = difference_minor(case)
+        if minor is not None:
+            sums[case["currency"]] += abs(minor)
+    amounts = [(currency, to_decimal(minor, currency)) for currency, minor in sorted(sums.items())]
     return render(
-        request, "decide.html", kind=kind, count=len(meant.cases), sums=sorted(sums.items()), view=meant.view,
+        request, "decide.html", kind=kind, count=len(meant.cases), sums=amounts, view=meant.view,
         of_all=meant.of_all, seen=[] if meant.of_all else [seen_text(case) for case in meant.cases],
         decision=decision or Decision(kind), has_changed=has_changed, fingerprint=fingerprint(meant.cases),
         go_id=uuid4(), snoozes=SNOOZES, query=meant.view.address("").removeprefix("?"),

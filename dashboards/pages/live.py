@@ -20,6 +20,8 @@ from dashboards.web.guard import Viewer
 from dashboards.web.language import Language
 from dashboards.web.live import LiveEvent, LiveHub, Subscription
 from dashboards.web.page import has_template, language_of, render_text
+from trueup.case_story import difference_minor
+from trueup.model.money import to_decimal
 
 router = APIRouter()
 
@@ -106,6 +108,8 @@ def _data(event: LiveEvent, *, language: Language, template: str) -> str:
 
 
 def with_amounts(finding: Mapping[str, Any]) -> dict[str, Any]:
-    """A finding's message with its amounts as Decimal in major units, as macros take them."""
+    """A finding's message with its amounts, and their `difference`, as Decimal in major units, as macros take them."""
+    minor = difference_minor({name: finding.get(name) for name in ("expected", "actual", "currency")})
     amounts = {name: None if finding.get(name) is None else Decimal(finding[name]) for name in _AMOUNTS}
-    return {**finding, **amounts}
+    difference = None if minor is None else to_decimal(minor, finding["currency"])
+    return {**finding, **amounts, "difference": difference}

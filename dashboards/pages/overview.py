@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -40,6 +40,9 @@ _FIGURES: Final = {
     "watermarks": board_reader.watermarks,
     "written": board_reader.written_by_table,
 }
+
+_EXACT: Final = Context(prec=80)
+"""More digits than any sum of amounts has: the usual 28 would round it."""
 
 _MIRRORS: Final = ("orders", "billing_item", "payout_item", "statement", "payout")
 """Tables whose rows are the changes that come in."""
@@ -121,7 +124,7 @@ def risk_by_currency(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             row["currency"], {"currency": row["currency"], "cases": 0, "amount": Decimal(0), "by_severity": {}}
         )
         entry["cases"] += row["cases"]
-        entry["amount"] += row["amount"] or 0
+        entry["amount"] = _EXACT.add(entry["amount"], row["amount"] or 0)
         entry["by_severity"][row["severity"]] = row["amount"]
     return sorted(found.values(), key=lambda entry: (-entry["cases"], entry["currency"]))
 

@@ -111,7 +111,7 @@ def viewer(stand: Stand) -> Browser:
 def text_of(browser: Browser, path: str) -> str:
     answer = browser.get(path)
     assert answer.status_code == 200, answer.text
-    return answer.text
+    return str(answer.text)
 
 
 def until(look: Callable[[], str], absent: str) -> str:
@@ -157,7 +157,7 @@ def test_the_overview_tells_what_the_queries_behind_it_give(viewer: Browser, cli
 
 
 def test_every_page_of_the_list_is_reached_and_left(viewer: Browser, reader: CaseReader) -> None:
-    path, found = "/discrepancies?standing=all&sort=amount", []
+    path, text, found = "/discrepancies?standing=all&sort=amount", "", []
     while path:
         text = text_of(viewer, path)
         found.append(ids_in(text))

@@ -166,8 +166,11 @@ def test_messages_are_read_and_what_cannot_be_read_only_counts_as_a_change() -> 
 
 
 def test_amounts_come_as_decimals() -> None:
-    told = with_amounts({"expected": "12.3000", "actual": None, "rule": "stuck"})
-    assert told == {"expected": Decimal("12.3000"), "actual": None, "delta": None, "rule": "stuck"}
+    told = with_amounts({"expected": "12.30", "actual": None, "rule": "stuck", "currency": "USD"})
+    assert told == {
+        "expected": Decimal("12.30"), "actual": None, "delta": None, "rule": "stuck", "currency": "USD",
+        "difference": Decimal("-12.30"),
+    }  # fmt: skip
 
 
 class TalkingHub(LiveHub):

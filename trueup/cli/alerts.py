@@ -180,7 +180,7 @@ def _show_check(declared: DeclaredAlerts | None, faults: Iterable[Fault]) -> Non
         if fault.remedy:
             console.print(Text.assemble(("to do: ", "bold"), fault.remedy), soft_wrap=True)
     if declared is not None and not count:
-        console.print(f"{len(declared.routes)} routes to {len(declared.channels)} channels are in order")
+        console.print(f"in order; routes: {len(declared.routes)}, channels: {len(declared.channels)}")
     elif count:
         console.print(f"{count} error{'s' if count > 1 else ''}")
 

@@ -18,7 +18,7 @@ from clickhouse.schema import MIRRORS, PROVENANCE
 from dashboards.access.account import Role
 from dashboards.pages.case_chain import checked_entries
 from dashboards.pages.case_view import PATH, View, difference
-from dashboards.pages.decisions import KIND, Form, check_role, give, go_id_of, text_of
+from dashboards.pages.decisions import KIND, Form, check_role, give, go_id_of, outcome_of, text_of
 from dashboards.pages.discrepancies import now_us
 from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Operator, Viewer, note_action
@@ -53,6 +53,8 @@ def show(request: Request, board: BoardDep, account: Viewer, discrepancy_id: str
     story = case_story(board.cases, case)
     queries = leg_queries(board.database, story["evidence"])
     job = board.jobs.find(decided, account.login) if decided else None
+    if job is not None and job.kind != KIND:
+        raise HTTPException(404)
     page = rule_page(case["rule"])
     return render(
         request, "case.html", case={**case, "difference": difference(case)}, story=story,
@@ -68,7 +70,7 @@ def show(request: Request, board: BoardDep, account: Viewer, discrepancy_id: str
         decision=Decision(""), snoozes=SNOOZES, seen=seen_text(case), go_id=uuid4(), job=job,
         has_rule_page=page is not None,
         reproducing=page.queries(board.database, case["entity_id"]) if page else [],
-        story_query=_events_query(board, case),
+        story_query=_events_query(board, case), **(outcome_of(board, job) if job else {}),
     )  # fmt: skip
 
 

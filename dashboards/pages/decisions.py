@@ -92,7 +92,7 @@ def show_outcome(request: Request, board: BoardDep, account: Viewer, job_id: str
     """How far it is, and what came of each."""
     job = _job(board, account, job_id)
     template = "_decided.html" if request.headers.get("hx-request") == "true" else "decided.html"
-    return render(request, template, job=job, **_outcome(board, job))
+    return render(request, template, job=job, **outcome_of(board, job))
 
 
 @router.post(f"{PATH}/decided/{{job_id}}/stop")
@@ -176,7 +176,8 @@ def check_role(account: Account, kind: str) -> None:
         )
 
 
-def _outcome(board: Board, job: Job) -> dict[str, Any]:
+def outcome_of(board: Board, job: Job) -> dict[str, Any]:
+    """What `_decided.html` shows beside the job."""
     outcomes: list[Outcome] = list(job.result or ())
     # What was not applied comes first: somebody has to look at it.
     listed = sorted(outcomes, key=lambda outcome: outcome.result == "applied")[:SHOWN_MAX]

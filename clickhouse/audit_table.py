@@ -16,7 +16,9 @@ AUDIT_LOG: Final = Definition(
         ColumnType("at", TIME, "when it was judged or decided"),
         ColumnType("discrepancy_id", "String", "discrepancy; empty when the message could not be read"),
         ColumnType("command_id", "String", "command; empty for a verdict"),
-        ColumnType("kind", LABEL, "raised, changed, resolved, regressed, the kind of the command, replay, or unreadable"),
+        ColumnType(
+            "kind", LABEL, "raised, changed, resolved, regressed, the kind of the command, replay, or unreadable"
+        ),
         ColumnType("actor", "String", "who gave the command; empty for a verdict"),
         ColumnType("outcome", LABEL, "applied, refused, repeated, quarantined"),
         ColumnType("reason", "String", "why it was not applied"),

@@ -80,6 +80,7 @@ class Stand:
         return browser
 
     def close(self) -> None:
+        self.board.sampler.close()
         self.access.store.dispose()
 
 

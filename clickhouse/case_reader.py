@@ -136,7 +136,7 @@ class CaseReader:
             )
             bound |= {"last_value": last[0], "last_id": last[1]}
         return Query(
-            f"SELECT {_COLUMNS}, toString({value}) AS sort_value FROM {self._database}.v_cases "
+            f"SELECT {_COLUMNS}, {value} AS sort_value FROM {self._database}.v_cases "
             f"WHERE {' AND '.join(parts) or '1'} ORDER BY {value} {direction}, discrepancy_id {id_direction} "
             "LIMIT {rows:UInt32}",
             {**bound, "rows": rows_max},

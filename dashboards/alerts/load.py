@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 
 from dashboards.alerts.declared import DeclaredAlerts, DeclaredEmail, DeclaredRoute
 from reconcile.spec.errors import Problem
-from reconcile.spec.lines import Place, line_of, lines_of
 from trueup.model.errors import ConfigurationError
 from trueup.model.money import EXPONENTS
+from trueup.model.toml_lines import Place, line_of, lines_of
 
 _AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _PAGE: Final = "docs/alerts.md shows a whole file"

@@ -19,7 +19,7 @@ from reconcile.formula.compile import CompiledFormula, compile_formula
 from reconcile.formula.errors import FormulaError
 from reconcile.formula.kinds import Kind
 from reconcile.spec.errors import Problem, SpecError
-from reconcile.spec.lines import Place, line_of, lines_of
+from trueup.model.toml_lines import Place, line_of, lines_of
 
 _AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _MULTI_LINE: Final = re.compile(r"=\s*(\"\"\"|''')\s*$")

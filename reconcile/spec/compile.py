@@ -28,9 +28,9 @@ from reconcile.spec.draft import GroupDraft, Lines, indented
 from reconcile.spec.kinds import charges, history, rows, totals
 from reconcile.spec.kinds.common import RuleDraft
 from reconcile.spec.legs import DEFAULT_SPEC, Report, build_leg
-from reconcile.spec.lines import Place
 from reconcile.spec.model import Compiled, HeldAgainst, Leg, RuleEntry, SpecGroup, Steps
 from reconcile.spec.terms import Scope
+from trueup.model.toml_lines import Place
 
 Kind = Callable[[RuleDraft, Any], None]
 _WORD: Final = re.compile(r"[a-z][a-z0-9_-]*")

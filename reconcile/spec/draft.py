@@ -14,9 +14,9 @@ from reconcile.formula.errors import FormulaError
 from reconcile.spec.declared import DeclaredGroup
 from reconcile.spec.expressions import as_amount, as_condition, translate
 from reconcile.spec.legs import Report
-from reconcile.spec.lines import Place
 from reconcile.spec.model import Leg
 from reconcile.spec.terms import Scope, Term
+from trueup.model.toml_lines import Place
 
 Lines = list[str]
 INDENT = "    "

@@ -9,10 +9,10 @@ from keyword import iskeyword
 from typing import Any, Final
 
 from reconcile.spec.declared import DeclaredGroup, DeclaredLeg, FormulaRule, UnchangedRule, kind_of
-from reconcile.spec.lines import Place
 from reconcile.spec.model import Leg
 from trueup.model.money import EXPONENTS
 from trueup.model.tables import ROW_TYPES, TABLES, Column, Table
+from trueup.model.toml_lines import Place
 
 Report = Callable[[Place, str, str], None]
 """(place within the group, what is wrong, what to do)."""

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from reconcile.spec.compile import compile_group
 from reconcile.spec.declared import DeclaredSpec
 from reconcile.spec.errors import Problem, SpecError
-from reconcile.spec.lines import Place, line_of, lines_of
 from reconcile.spec.model import Spec, SpecGroup
 from reconcile.spec.rest import Rest
+from trueup.model.toml_lines import Place, line_of, lines_of
 
 _AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _SCENARIO: Final = re.compile(r"^\[\[scenario\]\]", re.MULTILINE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any, Final
 
-from reconcile.spec.lines import Place
+from trueup.model.toml_lines import Place
 
 _STAND_INS: Final[dict[str, object]] = {"name": "spec", "version": 1}
 """What the rest is read with where the file's own value is no use; the spec is refused all the same."""

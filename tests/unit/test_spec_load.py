@@ -9,11 +9,11 @@ import pytest
 from cdc.decode import ChangeDecoder
 from reconcile.settlement import shipped_settlement
 from reconcile.spec.errors import SpecError
-from reconcile.spec.lines import line_of, lines_of
 from reconcile.spec.load import load_spec, read_spec, shipped_specs
 from tests.source_log import envelope
 from tests.spec_books import HEAD, group_of, judged, rule_text
 from trueup.model.tables import TABLES
+from trueup.model.toml_lines import line_of, lines_of
 
 KINDS = (
     "'id', 'text', 'currency', 'money', 'time', 'date', 'int', 'flag', 'json', 'id?', 'text?', 'currency?', 'money?', "

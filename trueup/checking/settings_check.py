@@ -20,8 +20,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from reconcile.spec.lines import lines_of
 from trueup.model.faults import Fault
+from trueup.model.toml_lines import lines_of
 from trueup.settings import Settings
 
 _FILE: Final = "trueup.toml"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from reconcile.spec.declared import DeclaredRule, duration_us
 from reconcile.spec.draft import GroupDraft, Lines, indented, inside
-from reconcile.spec.lines import Place
 from reconcile.spec.model import Leg
 from reconcile.spec.terms import Scope, Term, currency_text
+from trueup.model.toml_lines import Place
 
 GROUP_ID = "key[0] if len(key) == 1 else key_text(key)"
 

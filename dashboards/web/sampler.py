@@ -2,9 +2,9 @@
 
 A page describes each of them by a `Figure` and asks for all at once:
 
-    figures = [Figure(open_count(chosen), read_number), Figure(latency(chosen), read_row)]
-    open_count, latency = board.sampler.look(figures)
-    open_count.value, open_count.read_at, open_count.query     # None, None, the SQL: not known yet
+    figures = [Figure(orders_by_verdict(board.database), board.cases.rows), Figure(latency(board.database), board.cases.rows)]
+    orders, found = board.sampler.look(figures)
+    orders.value, orders.read_at, orders.query     # None, None, the SQL: not known yet
 
 What nobody has looked at for a minute is not read any more. A figure is known by its SQL and its reading function, so
 two pages, or two people with the same filter, share it; give a function of a module, not a new lambda for each request.

@@ -153,7 +153,9 @@ def test_the_overview_tells_what_the_queries_behind_it_give(viewer: Browser, cli
     assert int(shown[1].replace(",", "")) == open_cases
     queries = {unescape(code) for code in re.findall(r"<pre[^>]*><code>(.*?)</code>", text, re.DOTALL)}
     assert len(queries) >= 8
-    assert all(client.query(query).column_names for query in queries)
+    with_rows = [query for query in queries if client.query(query).row_count]
+    # Nothing was written or found in the last minutes; all others have rows.
+    assert len(with_rows) >= len(queries) - 2
 
 
 def test_every_page_of_the_list_is_reached_and_left(viewer: Browser, reader: CaseReader) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import re
 import time
 from collections.abc import Iterator
@@ -13,14 +14,18 @@ import httpx
 import orjson
 import psutil
 import pytest
+import structlog
 
 from tests.e2e.rig import Rig, new_seed, running_rig
 from trueup.dashboard_wiring import dashboard_address, sign_in_address
 from trueup.stack import Stack
 
+log = structlog.get_logger()
+
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-PUSHED_WITHIN_SECONDS = 1.0
+FINDINGS = 20
+PUSHED_WITHIN_MS = 1000
 BACK_WITHIN_SECONDS = 60.0
 
 
@@ -77,27 +82,22 @@ def test_it_stays_at_its_address(rig: Rig) -> None:
     assert Stack(rig.stack.data_dir).settings.dashboard.port == rig.settings.dashboard.port
 
 
-def test_a_finding_is_on_open_pages_within_a_second(rig: Rig, browser: httpx.Client) -> None:
+def test_a_finding_is_on_open_pages_within_a_second_and_its_order_is_found(rig: Rig, browser: httpx.Client) -> None:
     heard = events(dashboard_address(rig.settings), browser.cookies, 60)
     assert next(heard)[0] == "beat"
-    with rig.load(new_seed(), rate=200):
+    with rig.load(new_seed()):
+        found = (event for event in heard if event[0] == "discrepancy")
         pushed = [
-            (finding, came_us - finding["detected_us"])
-            for (name, finding, came_us), _ in zip(
-                (event for event in heard if event[0] == "discrepancy"), range(20), strict=False
-            )
+            (finding, came_us - finding["detected_us"]) for (_, finding, came_us) in itertools.islice(found, FINDINGS)
         ]
-    late = [round(waited_us / 1e6, 2) for _, waited_us in pushed if waited_us > PUSHED_WITHIN_SECONDS * 1e6]
-    assert late == []
-    finding = pushed[0][0]
+    waited_ms = sorted(round(waited_us / 1000) for _, waited_us in pushed)
+    log.info("pushed", median_ms=waited_ms[len(waited_ms) // 2], most_ms=waited_ms[-1])
+    assert waited_ms[-1] < PUSHED_WITHIN_MS
+    finding = next(finding for finding, _ in pushed if finding["order_id"])
     assert re.search(rf'href="/discrepancies/{finding["discrepancy_id"]}"', finding["row"])
-
-
-def test_an_id_leads_to_its_page(rig: Rig, browser: httpx.Client) -> None:
-    rig.wait("an order is there", lambda: rig.query("SELECT order_id FROM {db}.order_wide LIMIT 1") != [], 60, "worker")
-    ((order,),) = rig.query("SELECT order_id FROM {db}.order_wide LIMIT 1")
-    found = browser.get("/search", params={"q": str(order)}, follow_redirects=False)
-    assert found.headers["location"] == f"/orders/{order}"
+    order = finding["order_id"]
+    answer = browser.get("/search", params={"q": order}, follow_redirects=False)
+    assert answer.headers.get("location") == f"/orders/{order}", answer.text
 
 
 def test_it_tells_when_clickhouse_is_away_and_comes_back(rig: Rig, browser: httpx.Client) -> None:

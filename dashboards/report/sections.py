@@ -58,7 +58,7 @@ PLANS: Final = (
             Column("at_risk_before", "At risk the day before", "money"),
             _CASES,
             _AT_RISK,
-            Column("change", "Change", "change"),
+            Column("change", "Change since", "change"),
         ),
         lambda database, span: asked.risk(database, span.start, span.end),
         True,

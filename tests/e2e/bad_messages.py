@@ -147,7 +147,7 @@ def _wrong_amounts() -> list[BadMessage]:
         BadMessage("orders", "amount-overflow", with_row("orders", gross_amount="1e1000000")),
         # A valid NUMERIC(38,4), but two of them add up to none.
         BadMessage("billing_item", "amount-overflow", with_row("billing_item", amount="9" * 34 + ".99")),
-        BadMessage("orders", "wrong-type", with_row("orders", gross_amount=100.5)),
+        BadMessage("orders", "float-amount", with_row("orders", gross_amount=100.5)),
         BadMessage("orders", "not-a-number", with_row("orders", gross_amount="1_000")),
         BadMessage("orders", "too-fine", with_row("orders", gross_amount="0.0001")),
         BadMessage("orders", "unknown-currency", with_row("orders", currency="ZZZ")),

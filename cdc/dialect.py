@@ -97,8 +97,9 @@ FLOAT_AMOUNT: Final = (
 
 
 def schema_text(value: bytes) -> bytes:
-    """The part of a message before its payload: equal texts are equal schemas, so that each is read once."""
-    return value[: value.find(b'"payload":')]
+    """What tells a message's schema from others: the part before its payload, or all of it where the schema comes later."""
+    before = value[: value.find(b'"payload":')]
+    return before if b'"schema":' in before else value
 
 
 def _row_fields(schema: object) -> list[dict[str, Any]]:

@@ -135,6 +135,17 @@ def test_schemas_are_read_once_and_bounded() -> None:
     assert len(decoder._dialects) <= SCHEMAS_KEPT_MAX
 
 
+def test_a_schema_behind_its_payload_is_not_taken_for_another() -> None:
+    decoder = ChangeDecoder(ITEMS)
+    found = []
+    for name in ("io.debezium.time.Timestamp", "io.debezium.time.MicroTimestamp"):
+        row = {**ITEM, "created_at": 1_767_225_600_000}
+        message = orjson.loads(with_schema([{"type": "int64", "name": name, "field": "created_at"}], row))
+        turned = orjson.dumps({"payload": message["payload"], "schema": message["schema"]})
+        found.append(field_of(decode(turned, decoder), "created_at"))
+    assert found == [1_767_225_600_000_000, 1_767_225_600_000]
+
+
 def test_a_tombstone_with_a_schema_says_nothing() -> None:
     assert ChangeDecoder(ITEMS).decode(b'{"schema":null,"payload":null}', 0, 0) is None
 

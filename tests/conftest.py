@@ -16,7 +16,7 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
-_STAGES = ("unit", "property", "contract", "integration", "e2e", "simulation")
+_STAGES = ("unit", "property", "contract", "integration", "e2e", "browser", "simulation")
 _TESTS = Path(__file__).parent
 
 

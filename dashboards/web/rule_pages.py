@@ -47,7 +47,9 @@ def rule_page(rule: str) -> RulePage | None:
     tokens = parser.parse(text)
     for token in tokens:
         _lead_to_pages(token.children or ())
-    return RulePage(str(parser.renderer.render(tokens, parser.options, {})), tuple(_SQL.findall(text)))
+    html = str(parser.renderer.render(tokens, parser.options, {}))
+    # A box that scrolls must be reachable by keys.
+    return RulePage(html.replace("<pre>", '<pre tabindex="0">'), tuple(_SQL.findall(text)))
 
 
 def _lead_to_pages(tokens: Iterable[Token]) -> None:

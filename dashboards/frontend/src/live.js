@@ -6,18 +6,21 @@
 //   live:tick         some seconds have passed while the page can be seen: what tells its own age reads itself anew
 //
 // <tbody data-live-rows="latest" data-live-max="10" data-live-when='{"rule": ["one-sided"]}'> takes the rows that the
-// server renders from _live_latest.html: a row whose id is there replaces it, a new one comes first.
+// server renders from _live_latest.html: a row whose id is there replaces it, a new one comes first. A message is here before its
+// row can be read, so rows that htmx brings anew do not take away what has just come.
 import htmx from "htmx.org";
 import { showTimes } from "./times.js";
 
 const SILENT_MS = 25_000; // the server sends a beat every 10 s
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
 const TICK_MS = 5_000;
+const READABLE_MS = 5_000;
 
 let source = null;
 let silence = 0;
 let failures = 0;
 let wasLost = false;
+const pushed = new Map();
 
 const tell = (kind, detail = {}) => document.body.dispatchEvent(new CustomEvent(`live:${kind}`, { bubbles: true, detail }));
 
@@ -107,17 +110,34 @@ function showRow(html, finding) {
   holder.innerHTML = html;
   const row = holder.content.firstElementChild;
   if (!row) return;
+  pushed.delete(row.id);
+  pushed.set(row.id, { row, finding, at: Date.now() });
+  for (const [id, { at }] of pushed) if (Date.now() - at > READABLE_MS) pushed.delete(id);
   for (const body of document.querySelectorAll("[data-live-rows]")) {
-    const known = row.id && body.querySelector(`#${CSS.escape(row.id)}`);
-    const shown = row.cloneNode(true);
-    if (known) known.replaceWith(shown);
-    else if (!fits(body, finding)) continue;
-    else body.prepend(shown);
-    shown.classList.add("fresh");
-    htmx.process(shown);
-    const max = Number(body.dataset.liveMax ?? 0);
-    while (max && body.rows.length > max) body.deleteRow(-1);
-    showTimes(body);
+    if (rowOf(body, row.id) || fits(body, finding)) place(body, row, rowOf(body, row.id));
+  }
+}
+
+function rowOf(body, id) {
+  return body.querySelector(`#${CSS.escape(id)}`);
+}
+
+/** Puts a copy of the row in the place of the one that is known, else first. */
+function place(body, row, known) {
+  const shown = row.cloneNode(true);
+  if (known) known.replaceWith(shown);
+  else body.prepend(shown);
+  shown.classList.add("fresh");
+  htmx.process(shown);
+  const max = Number(body.dataset.liveMax ?? 0);
+  while (max && body.rows.length > max) body.deleteRow(-1);
+  showTimes(body);
+}
+
+function keepPushed({ detail: { target } }) {
+  if (!target.matches?.("[data-live-rows]")) return;
+  for (const [id, { row, finding, at }] of pushed) {
+    if (Date.now() - at <= READABLE_MS && !rowOf(target, id) && fits(target, finding)) place(target, row);
   }
 }
 
@@ -130,6 +150,7 @@ export function startLive() {
       close();
     } else open();
   });
+  document.addEventListener("htmx:afterSwap", keepPushed);
   addEventListener("pagehide", close);
   addEventListener("offline", lost);
   setInterval(() => {

@@ -181,7 +181,8 @@ def _serve(settings: Settings, metrics_port: int | None, stop: threading.Event) 
         store, alerts, policy_of(settings.cases).urgency, couriers, standings.read, metrics, wall_clock_us,
     )  # fmt: skip
     if metrics_port is not None:
-        serve_process(metrics_port, ProcessState(metrics.registry, service.alive, service.parts))
+        state = ProcessState(metrics.registry, service.alive, service.parts)
+        serve_process(metrics_port, state, settings.metrics_host)
     try:
         service.run(settings.kafka.bootstrap, stop)
     finally:

@@ -66,8 +66,8 @@ def _told(is_well: bool, document: Mapping[str, object]) -> Answer:
     return Answer(status, "application/json", orjson.dumps(document))
 
 
-def serve_process(port: int, state: ProcessState) -> ThreadingHTTPServer:
-    """Answer on 127.0.0.1 from threads of its own until the process ends; port 0 takes a free one."""
+def serve_process(port: int, state: ProcessState, host: str = LOOPBACK) -> ThreadingHTTPServer:
+    """Answer on an address from threads of its own until the process ends; port 0 takes a free one."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_SECONDS_MAX
@@ -84,7 +84,7 @@ def serve_process(port: int, state: ProcessState) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
             """Say nothing: a scrape every few seconds is no news."""
 
-    server = ThreadingHTTPServer((LOOPBACK, port), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="process-endpoint", daemon=True).start()
     return server

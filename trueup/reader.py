@@ -24,7 +24,7 @@ from trueup.user_specs import read_user_specs
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0 after a clean stop, 1 when the source, the topics or a spec cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m trueup.reader", description=__doc__)
-    parser.add_argument("--metrics-port", type=int, help="serve metrics, /healthz and /readyz on 127.0.0.1:PORT")
+    parser.add_argument("--metrics-port", type=int, help="serve metrics, /healthz and /readyz on this port")
     asked = parser.parse_args(arguments)
     set_up_logging(service=True)
     stop = threading.Event()
@@ -36,12 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     counters = ReaderCounters()
-    if asked.metrics_port is not None:
-        registry = ReaderMetrics(counters).registry
-        state = ProcessState(registry, lambda: reader_alive(counters), lambda: reader_parts(counters))
-        serve_process(asked.metrics_port, state)
     try:
         settings = Settings()
+        if asked.metrics_port is not None:
+            registry = ReaderMetrics(counters).registry
+            state = ProcessState(registry, lambda: reader_alive(counters), lambda: reader_parts(counters))
+            serve_process(asked.metrics_port, state, settings.metrics_host)
         run(settings, stop, counters, more_tables=read_user_specs(settings).more_tables)
     except TrueupError as error:
         structlog.get_logger().error("reader_ended", what=error.what, where=error.where, remedy=error.remedy)

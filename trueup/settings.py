@@ -1,17 +1,26 @@
 """Settings of every part, read once: `trueup.toml` in the working directory, overridden by `TRUEUP_*` variables.
 
-Nested names use two underscores in the environment, such as `TRUEUP_KAFKA__BOOTSTRAP`.
+Nested names use two underscores in the environment, such as `TRUEUP_KAFKA__BOOTSTRAP`. Passwords may stand in files instead.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
+from trueup.model.errors import ConfigurationError
 from trueup.model.money import EXPONENTS
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -196,6 +205,26 @@ class AlertSettings(_Section):
     file: str = Field("", description="path of the file of alerts; empty = off")
 
 
+SECRETS_VARIABLE: Final = "TRUEUP_SECRETS_DIR"
+
+
+def secret_files(settings_cls: type[BaseSettings]) -> tuple[PydanticBaseSettingsSource, ...]:
+    """Settings from the folder that `TRUEUP_SECRETS_DIR` names, each in a file called as its variable; none without it.
+
+    Files of other names are passed over. Errors: ConfigurationError when there is no such folder.
+    """
+    directory = os.environ.get(SECRETS_VARIABLE)
+    if not directory:
+        return ()
+    if not Path(directory).is_dir():
+        raise ConfigurationError(
+            "the folder of secrets is not there",
+            where=f"{SECRETS_VARIABLE} = {directory}",
+            remedy="name the folder whose files are called TRUEUP_CLICKHOUSE__PASSWORD and the like",
+        )
+    return (NestedSecretsSettingsSource(SecretsSettingsSource(settings_cls), secrets_dir=directory),)
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -204,6 +233,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path(".trueup")
+    metrics_host: str = Field("127.0.0.1", description="address on which processes serve metrics and readiness")
     source: SourceSettings = SourceSettings()
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
@@ -226,5 +256,5 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment, the environment over `trueup.toml`."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        """Arguments win over the environment, the environment over secret files, and these over `trueup.toml`."""
+        return init_settings, env_settings, *secret_files(settings_cls), TomlConfigSettingsSource(settings_cls)

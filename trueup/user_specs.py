@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from cdc.source_tables import SourceTable, settlement_tables
+from cdc.topics import TopicPlan, topic_plan
 from reconcile.spec.legs import DEFAULT_SPEC
 from reconcile.spec.load import load_spec, shipped_specs
 from reconcile.spec.model import Leg, Spec, SpecGroup
@@ -38,6 +39,14 @@ class UserSpecs:
     def topics(self) -> tuple[str, ...]:
         """The topics of all legs, each once."""
         return tuple(dict.fromkeys(self.topic_of.values()))
+
+
+def planned_topics(settings: Settings, specs: UserSpecs) -> TopicPlan:
+    """Every topic that an installation with these settings and specs needs."""
+    source, kafka = settings.source, settings.kafka
+    return topic_plan(
+        [source.name], source.schema_name, kafka.partitions, kafka.replication_factor, leg_topics=specs.topics
+    )
 
 
 def read_user_specs(settings: Settings) -> UserSpecs:

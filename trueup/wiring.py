@@ -286,7 +286,8 @@ def run_stream_worker(settings: Settings, number: int, metrics_port: int | None)
         worker.attach(_AppHandle(app))
     if metrics_port is not None:
         health = worker.health
-        serve_process(metrics_port, ProcessState(WorkerMetrics(health.figures).registry, health.alive, health.parts))
+        state = ProcessState(WorkerMetrics(health.figures).registry, health.alive, health.parts)
+        serve_process(metrics_port, state, settings.metrics_host)
     try:
         return run_worker(apps)
     finally:

@@ -12,7 +12,6 @@ import orjson
 from cdc.source_check import NeededTable, check_source
 from cdc.source_tables import settlement_tables
 from cdc.topic_check import check_topics
-from cdc.topics import topic_plan
 from clickhouse.table_check import check_clickhouse
 from reconcile.charging.load import load_charging
 from reconcile.spec.errors import Problem, SpecError
@@ -26,7 +25,7 @@ from trueup.model.faults import Checked, Fault, fault_of
 from trueup.model.tables import TABLES
 from trueup.settings import Settings
 from trueup.stack_files import STACK_FILE
-from trueup.user_specs import UserSpecs, absolute_specs, read_user_specs, source_table_of
+from trueup.user_specs import UserSpecs, absolute_specs, planned_topics, read_user_specs, source_table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,7 @@ def check_installation(data_dir: Path) -> list[Part]:
         return Part(name, checked.facts, checked.faults)
 
     source, kafka = settings.source, settings.kafka
-    plan = topic_plan(
-        [source.name], source.schema_name, kafka.partitions, kafka.replication_factor, leg_topics=specs.topics
-    )
+    plan = planned_topics(settings, specs)
     return [
         Part("settings", [addresses], read.faults),
         specs_part,

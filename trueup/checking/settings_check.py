@@ -22,7 +22,7 @@ from pydantic_settings import (
 
 from trueup.model.faults import Fault
 from trueup.model.toml_lines import lines_of
-from trueup.settings import Settings
+from trueup.settings import Settings, secret_files
 
 _FILE: Final = "trueup.toml"
 _PREFIX: Final = "TRUEUP_"
@@ -65,7 +65,8 @@ class _WholeSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _ReadEnvironment(settings_cls), TomlConfigSettingsSource(settings_cls)
+        secrets = secret_files(settings_cls)
+        return init_settings, _ReadEnvironment(settings_cls), *secrets, TomlConfigSettingsSource(settings_cls)
 
 
 class _UsableSettings(_WholeSettings):

@@ -11,7 +11,7 @@ from trueup.settings import Settings
 
 
 def alerts(
-    metrics_port: Annotated[int | None, typer.Option(help="Serve metrics and health on 127.0.0.1:PORT.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Serve metrics and health on this port.")] = None,
 ) -> None:
     """Send alerts until SIGTERM; settings come from the environment."""
     raise typer.Exit(run_alerts(Settings(), metrics_port))

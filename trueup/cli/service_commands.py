@@ -13,6 +13,7 @@ _SERVICES: Final = {
     "worker": Place("trueup.cli.worker_service", "worker"),
     "dashboard": Place("trueup.cli.dashboard_service", "dashboard"),
     "alerts": Place("trueup.cli.alerts_service", "alerts"),
+    "prepare": Place("trueup.cli.prepare_service", "prepare"),
 }
 
 service = typer.Typer(

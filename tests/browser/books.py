@@ -1,4 +1,4 @@
-"""Business that tests of the dashboard put into the source: orders that are billed wrongly, and messages that cannot be read."""
+"""Business that the tests put into the source: orders that are billed wrongly, and messages that cannot be read."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from tests.browser.site import PATIENCE_SECONDS, Site, wait_until
 from tests.e2e.bad_messages import ORDER, envelope
 
 RULE = "wrong-billing-amount"
+NO_STATEMENT = 799_000_000
+"""Named by items, but never comes."""
 
 _ORDER = "INSERT INTO orders VALUES ({id}, {seller}, '{currency}', {gross}, 0, 0, NULL, 'completed', now(), now())"
 _ITEM = (
     "INSERT INTO billing_item VALUES ({id}, {id}, {seller}, {statement}, 'sale', '1', {billed}, '{currency}', "
     "'statemented', now(), now())"
 )
-_STATEMENT = "INSERT INTO statement VALUES ({id}, {seller}, 'daily', current_date, current_date, 'USD', 0, 0, 'open', NULL, now())"
+_STATEMENT = (
+    "INSERT INTO statement VALUES ({id}, {seller}, 'daily', current_date, current_date, 'USD', 0, 0, 'open', "
+    "NULL, now())"
+)
 _numbers = itertools.count(810_000_001)
 _sellers = itertools.count(9_001)
 
@@ -32,7 +37,9 @@ class WrongOrder(NamedTuple):
     discrepancy: str
 
 
-def commit_order(site: Site, *, seller: int, gross: str, billed: str, statement: int = 1, currency: str = "USD") -> int:
+def commit_order(
+    site: Site, *, seller: int, gross: str, billed: str, statement: int = NO_STATEMENT, currency: str = "USD"
+) -> int:
     """A completed order and its billing item, committed together; the order's number."""
     number = next(_numbers)
     fields = {"id": number, "seller": seller, "statement": statement, "currency": currency}

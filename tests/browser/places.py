@@ -37,8 +37,10 @@ PAGES: Final = {
 """Name → address; what stands in braces is looked up in the books."""
 
 _KEYS: Final = {
-    "case": "SELECT discrepancy_id FROM {db}.v_cases WHERE order_id != '' ORDER BY length(statement_id) DESC, raised_at LIMIT 1",
-    "statement": "SELECT statement_id FROM {db}.v_statements WHERE payout_count > 0 ORDER BY running_count DESC, statement_id LIMIT 1",
+    "case": "SELECT discrepancy_id FROM {db}.v_cases WHERE order_id != '' AND expected > 0 AND actual > 0 "
+    "ORDER BY length(statement_id) DESC, raised_at LIMIT 1",
+    "statement": "SELECT statement_id FROM {db}.v_statements WHERE payout_count > 0 "
+    "ORDER BY running_count DESC, statement_id LIMIT 1",
     "payout": "SELECT payout_id FROM {db}.payout FINAL WHERE is_deleted = 0 ORDER BY payout_id LIMIT 1",
     "release": "SELECT release_id FROM {db}.v_releases ORDER BY release_id LIMIT 1",
     "seller": "SELECT shop_id FROM {db}.v_statements GROUP BY shop_id ORDER BY count() DESC, shop_id LIMIT 1",

@@ -1,4 +1,4 @@
-"""The dashboard of a running stack as people meet it: accounts, browsers that are signed in, and everything that goes wrong in them."""
+"""The dashboard of a running stack as people meet it: accounts, browsers, and everything that goes wrong in them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wait_until(what: str, holds: Callable[[], Any], seconds: float = PATIENCE_SE
 
 @dataclass
 class Visit:
-    """A window of a browser, and what went wrong in it: errors of scripts, refused styles, requests that leave the machine."""
+    """A window of a browser, and what went wrong in it: errors, refused styles, requests that leave the machine."""
 
     page: Page
     address: str

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.places import PAGES, address_of
-from tests.browser.site import NARROW, WIDE, Site, at_rest
+from tests.browser.site import NARROW, WIDE, Site, Theme, at_rest
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -52,7 +52,7 @@ def test_a_page_is_whole(site: Site, name: str, language: str) -> None:
         assert page.locator("main h1").count() == 1
         assert page.locator("main .fault").count() == 0
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # these two words are known to it
+            page.emulate_media(color_scheme=theme)
             assert accessibility_faults(page) == [], theme
         for other in (WIDE, NARROW):
             page.set_viewport_size({"width": other, "height": 900})
@@ -60,10 +60,9 @@ def test_a_page_is_whole(site: Site, name: str, language: str) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_sign_in_is_whole(site: Site, theme: str) -> None:
-    with site.visit(width=NARROW) as visit:
+def test_the_sign_in_is_whole(site: Site, theme: Theme) -> None:
+    with site.visit(width=NARROW, theme=theme) as visit:
         page = visit.open("/")
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         assert page.locator("h1").inner_text() == "Sign in"
         assert accessibility_faults(page) == []
         assert not scrolls_sideways(page)

@@ -9,3 +9,6 @@ startTimes();
 startClipboard();
 startLive();
 startCases();
+
+// On a phone the row of pages is wider than the screen.
+document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -29,7 +29,7 @@ function looks() {
   const text = { color: colour("--ink-soft"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 };
   const axis = {
     axisLine: { lineStyle: { color: colour("--line") } },
-    axisLabel: { ...text },
+    axisLabel: { ...text, hideOverlap: true },
     splitLine: { lineStyle: { color: colour("--line") } },
   };
   return {

@@ -109,6 +109,11 @@ def topic_plan(
     return TopicPlan(tuple(topics), replication_factor)
 
 
+def leg_topic(name: str, partitions: int) -> TopicSpec:
+    """The topic of a table that only users' own specs name."""
+    return TopicSpec(name, partitions, _kept(SOURCE_RETENTION_SECONDS))
+
+
 def _kept(seconds: int) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(seconds * 1000 if seconds >= 0 else -1)}
 

@@ -49,9 +49,10 @@ Routes = dict[str, list[Route]]
 def routes_of(
     groups: Iterable[SpecGroup],
     topic_of: Mapping[str, str],
-    decoder_of: Callable[[Table], ChangeDecoder] = ChangeDecoder,
+    decoder_of: Callable[[str, Table], ChangeDecoder] = lambda _, table: ChangeDecoder(table),
 ) -> Routes:
-    """The routes of all legs; `topic_of` is source table as specs name it → topic.
+    """The routes of all legs; `topic_of` is source table as specs name it → topic; `decoder_of` decodes the
+    messages of a topic.
 
     Moves of the match key are told as well: they tell which group a row has left. Legs that read a table alike share a
     decoder, so that a row is decoded once for them.
@@ -62,7 +63,7 @@ def routes_of(
         for leg in group.legs:
             table = leg.table._replace(tracked=tuple(dict.fromkeys((*leg.table.tracked, *leg.match))))
             topic = topic_of[leg.source_table]
-            decoder = decoders.setdefault((topic, table), decoder_of(table))
+            decoder = decoders.setdefault((topic, table), decoder_of(topic, table))
             routes.setdefault(topic, []).append(Route(group, leg, shape_of(leg), decoder))
     return routes
 

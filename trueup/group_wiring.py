@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
+from cdc.decode import ChangeDecoder
 from cdc.delivery import first_offsets
 from cdc.source_decoder import source_decoder
 from clickhouse.schema import GROUP_WIDE
@@ -22,6 +23,7 @@ from streams.output import Output
 from streams.recovery import Recovery
 from streams.stage import StagePartition
 from streams.worker import GROUPS, LEGS
+from trueup.model.tables import Table
 from trueup.settings import Settings
 from trueup.user_specs import UserSpecs
 
@@ -42,6 +44,11 @@ def consumer_group(settings: Settings, specs: UserSpecs) -> str:
     return f"{settings.kafka.group}-specs-{definitions_of(specs.groups)}"
 
 
+def _decoder_of(settings: Settings, specs: UserSpecs, topic: str, table: Table) -> ChangeDecoder:
+    """Rows of files are written plainly, whatever the settings say of the database's connector."""
+    return ChangeDecoder(table) if topic in specs.file_topics else source_decoder(settings.source, table)
+
+
 class Place(NamedTuple):
     """Where the states of one stage are kept and rebuilt from."""
 
@@ -54,7 +61,7 @@ class LegOpener:
 
     def __init__(self, settings: Settings, specs: UserSpecs, output: Output) -> None:
         self._bootstrap = settings.kafka.bootstrap
-        self._routes = routes_of(specs.groups, specs.topic_of, partial(source_decoder, settings.source))
+        self._routes = routes_of(specs.groups, specs.topic_of, partial(_decoder_of, settings, specs))
         self._output = output
 
     def __call__(self, number: int, committed: Mapping[str, int]) -> StagePartition:

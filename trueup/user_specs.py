@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cdc.files.declared import FILES_SCHEMA
 from cdc.source_tables import SourceTable, settlement_tables
 from cdc.topics import TopicPlan, topic_plan
 from reconcile.spec.legs import DEFAULT_SPEC
@@ -23,12 +24,13 @@ class UserSpecs:
     """The specs that run beside the settlement's.
 
     `topic_of` is source table as the specs name it → topic; `more_tables` are the tables that are read beside those of the
-    settlement schema.
+    settlement schema; `file_topics` are those that rows of files come on.
     """
 
     specs: tuple[Spec, ...]
     topic_of: dict[str, str]
     more_tables: tuple[SourceTable, ...]
+    file_topics: frozenset[str] = frozenset()
 
     @property
     def groups(self) -> tuple[SpecGroup, ...]:
@@ -39,6 +41,11 @@ class UserSpecs:
     def topics(self) -> tuple[str, ...]:
         """The topics of all legs, each once."""
         return tuple(dict.fromkeys(self.topic_of.values()))
+
+    @property
+    def database_topics(self) -> tuple[str, ...]:
+        """Those that the reader of the database writes, and heartbeats tell the ends of."""
+        return tuple(topic for topic in self.topics if topic not in self.file_topics)
 
 
 def planned_topics(settings: Settings, specs: UserSpecs) -> TopicPlan:
@@ -61,6 +68,8 @@ def read_user_specs(settings: Settings) -> UserSpecs:
             raise ConfigurationError(f"two specs are called {name}", where="specs", remedy="give one another name")
     legs = [leg for spec in specs for group in spec.groups for leg in group.legs]
     source = settings.source
+    file_topics = frozenset(leg.source_table for leg in legs if is_of_files(leg, source))
+    legs = [leg for leg in legs if leg.source_table not in file_topics]
     tables = {leg.source_table: source_table_of(leg, source) for leg in legs}
     known = {table.place: table for table in settlement_tables(source.schema_name)}
     more: dict[tuple[str, str], SourceTable] = {}
@@ -78,13 +87,20 @@ def read_user_specs(settings: Settings) -> UserSpecs:
             columns = dict.fromkeys((*(held.columns if held is not None else ()), *table.columns))
             more[table.place] = table._replace(columns=tuple(columns))
     topic_of = {name: table.topic(source.name) for name, table in tables.items()}
-    return UserSpecs(specs, topic_of, tuple(more.values()))
+    topic_of |= {topic: topic for topic in sorted(file_topics)}
+    return UserSpecs(specs, topic_of, tuple(more.values()), file_topics)
 
 
 def absolute_specs(specs: Iterable[str]) -> list[str]:
     """The same specs for a process that runs in another directory: files by their whole path."""
     shipped = shipped_specs()
     return [name if name in shipped else str(Path(name).resolve()) for name in specs]
+
+
+def is_of_files(leg: Leg, source: SourceSettings) -> bool:
+    """Whether the rows of a leg come from a channel's files: its table is named `channel.files.table`."""
+    channel, _, rest = leg.source_table.partition(".")
+    return channel != source.name and rest.startswith(f"{FILES_SCHEMA}.") and rest.count(".") == 1
 
 
 def source_table_of(leg: Leg, source: SourceSettings) -> SourceTable:

@@ -122,7 +122,8 @@ class _Builder:
             for stage in self.stages
         }
         self.clocks = {
-            stage.name: SourceClock([source.name], stage.topics if stage.name == LEGS else ()) for stage in self.stages
+            stage.name: SourceClock([source.name], self.specs.database_topics if stage.name == LEGS else ())
+            for stage in self.stages
         }
         self.reference_decoders = {self.topics[table.name]: source_decoder(source, table) for table in REFERENCE_TABLES}
         self.references = References(list(self.reference_decoders), [source.name], settings.kafka.partitions)

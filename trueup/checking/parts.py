@@ -84,6 +84,7 @@ def needed_tables(settings: Settings, specs: UserSpecs) -> list[NeededTable]:
         for spec in specs.specs
         for group in spec.groups
         for leg in group.legs
+        if leg.source_table not in specs.file_topics
     ]
 
 

@@ -108,9 +108,22 @@ def matches(pattern: re.Pattern[str]) -> list[str]:
     ]
 
 
+def expects(node: ast.AST) -> bool:
+    """Whether it is an assertion of Playwright: `expect(…).to_…`, or `expect(…).not_to_…`."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr.startswith(("to_", "not_to_"))
+        and called(node.func.value) == "expect"
+    )
+
+
 def asserts(function: ast.AST) -> bool:
     return any(
-        isinstance(node, ast.Assert) or called(node) in {"raises", "warns"} or called(node).startswith("assert_")
+        isinstance(node, ast.Assert)
+        or called(node) in {"raises", "warns"}
+        or called(node).startswith("assert_")
+        or expects(node)
         for node in ast.walk(function)
     )
 

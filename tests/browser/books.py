@@ -36,6 +36,11 @@ class WrongOrder(NamedTuple):
     seller: int
     discrepancy: str
 
+    @property
+    def list_path(self) -> str:
+        """The list of the discrepancies of this rule about this seller."""
+        return f"/discrepancies?rule={RULE}&seller={self.seller}"
+
 
 def commit_order(
     site: Site, *, seller: int, gross: str, billed: str, statement: int = NO_STATEMENT, currency: str = "USD"

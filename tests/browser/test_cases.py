@@ -41,7 +41,7 @@ def differences(page: Page) -> list[Decimal]:
 def test_a_filter_narrows_the_list_and_is_taken_away(site: Site) -> None:
     (wrong, _) = wrong_orders(site, 2)
     with site.visit("vera") as visit:
-        page = visit.open(f"/discrepancies?seller={wrong.seller}")
+        page = visit.open(wrong.list_path)
         expect(page.locator("#cases tr")).to_have_count(2)
         page.locator("details.filters summary").first.click()
         page.get_by_label("Amount from").fill("30.01")
@@ -66,7 +66,7 @@ def test_the_list_is_sorted_by_amount(site: Site) -> None:
 def test_pages_of_the_list_go_on_and_back(site: Site) -> None:
     wrong = wrong_orders(site, ROWS + 3)
     with site.visit("vera") as visit:
-        page = visit.open(f"/discrepancies?seller={wrong[0].seller}")
+        page = visit.open(wrong[0].list_path)
         first = page.locator("#cases tr").evaluate_all("all => all.map(each => each.id)")
         page.get_by_role("link", name="Next").click()
         expect(page.locator("#cases tr")).to_have_count(3)
@@ -94,12 +94,12 @@ def test_a_filter_is_kept_and_removed(site: Site) -> None:
 def test_many_are_acknowledged_then_assigned(site: Site) -> None:
     wrong = wrong_orders(site, 3)
     with site.visit("olga") as visit:
-        page = visit.open(f"/discrepancies?seller={wrong[0].seller}")
+        page = visit.open(wrong[0].list_path)
         choose(page, wrong[:2], "acknowledge")
         expect(page.locator("#decided .mark-good")).to_have_count(2)
         site.wait_for_standing(wrong[0].discrepancy, "acknowledged")
         assert site.standing(wrong[2].discrepancy) == "open"
-        visit.open(f"/discrepancies?seller={wrong[0].seller}")
+        visit.open(wrong[0].list_path)
         page.get_by_label("All that match the filter").check()
         page.locator("button[name=kind][value=assign]").click()
         page.get_by_label("To whom").fill("oscar")
@@ -113,7 +113,7 @@ def test_a_small_waiver_holds_and_a_large_one_takes_a_second_person(site: Site) 
     (large,) = wrong_orders(site, billed="900")
     with site.visit("olga") as visit:
         for wrong in (small, large):
-            page = visit.open(f"/discrepancies?seller={wrong.seller}")
+            page = visit.open(wrong.list_path)
             choose(page, [wrong], "waive")
             page.get_by_label("Note").fill("agreed with the seller")
             page.locator("form.decide button[type=submit]").click()

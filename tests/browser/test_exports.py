@@ -37,7 +37,7 @@ def parquet_rows(path: Path) -> int:
 def test_what_matches_is_in_the_file(site: Site, tmp_path: Path, kind: str, rows: Callable[[Path], int]) -> None:
     (wrong, *_) = wrong_orders(site, CASES)
     with site.visit("vera") as visit:
-        page = visit.open(f"/discrepancies?seller={wrong.seller}")
+        page = visit.open(wrong.list_path)
         page.get_by_label("Format").select_option(kind)
         page.get_by_role("button", name="Export all that match").click()
         expect(page.locator("#export")).to_contain_text(f"{CASES} rows are written.")

@@ -81,7 +81,7 @@ def test_forms_are_sent_by_enter(site: Site) -> None:
 def test_a_discrepancy_is_acknowledged_by_keys_alone(site: Site) -> None:
     (wrong,) = wrong_orders(site)
     with site.visit("olga") as visit:
-        page = visit.open(f"/discrepancies?seller={wrong.seller}")
+        page = visit.open(wrong.list_path)
         _come_to(page, f"#case-{wrong.discrepancy} input")
         page.keyboard.press("Space")
         _come_to(page, "button[value=acknowledge]", "Shift+Tab")

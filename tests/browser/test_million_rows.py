@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -46,7 +47,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread.start()
     wait_until("the pages are served", lambda: service.started)
     yield f"http://127.0.0.1:{port}"
-    service.should_exit = True
+    service.handle_exit(signal.SIGTERM, None)
     thread.join(PATIENCE_SECONDS)
     stand.close()
     client.close()

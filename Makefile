@@ -23,9 +23,10 @@ setup-python:
 demo: setup ## start everything on this machine and watch it reconcile
 	$(BIN)/trueup demo $(ARGS)
 
+# Two files of tests at a time: those with real services wait more than they compute, and one core is left over by one.
 test: setup ## all tests: unit first, then those with real services (ARGS=… goes to pytest)
 	timeout --foreground --kill-after=60 --signal=INT $$(( $(TEST_SECONDS) + 120 )) \
-	  $(BIN)/python -m pytest --session-timeout=$(TEST_SECONDS) $(ARGS)
+	  $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --session-timeout=$(TEST_SECONDS) $(ARGS)
 
 check: setup-python ## format, lint, types, imports, dead code, tidiness: checks only
 	$(BIN)/ruff format --check .

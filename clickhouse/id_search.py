@@ -54,8 +54,12 @@ def search_query(database: str, text: str) -> Query:
 
 
 def find_ids(client: Client, database: str, text: str) -> list[Match]:
-    """What is called so. Errors: UnavailableError when ClickHouse does not answer."""
+    """What is called so; a discrepancy whose id only begins so counts where nothing else is.
+
+    Errors: UnavailableError when ClickHouse does not answer.
+    """
     query = search_query(database, text)
     with translated_errors(f"query of {database}"):
         rows = client.query(query.text, parameters=dict(query.parameters)).result_rows
-    return [Match(str(kind), str(identifier)) for kind, identifier in rows]
+    found = [Match(str(kind), str(identifier)) for kind, identifier in rows]
+    return [match for match in found if match.identifier == text] or found

@@ -97,7 +97,8 @@ def test_a_finding_is_on_open_pages_within_a_second_and_its_order_is_found(rig: 
     assert re.search(rf'href="/discrepancies/{finding["discrepancy_id"]}"', finding["row"])
     order = finding["order_id"]
     answer = browser.get("/search", params={"q": order}, follow_redirects=False)
-    assert answer.headers.get("location") == f"/orders/{order}", answer.text
+    # A statement may have the same number: then there is a choice.
+    assert f"/orders/{order}" in answer.headers.get("location", answer.text)
 
 
 def test_it_tells_when_clickhouse_is_away_and_comes_back(rig: Rig, browser: httpx.Client) -> None:

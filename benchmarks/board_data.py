@@ -70,7 +70,7 @@ def fill(client: Client, database: str, size: Size) -> dict[str, int]:
 def inserts(size: Size) -> Iterator[Insert]:
     """What is written, in order: per table a first version of each tenth row, all rows, then small parts of new versions."""
     for name, table in TABLES.items():
-        count = table.count(size.cases, size.orders, size.sellers)
+        count = table.how_many(size.cases, size.orders, size.sellers)
         if table.has_versions:
             yield Insert(name, 0, count, 10, edition=0)
         for first in range(0, count, CHUNK_ROWS):

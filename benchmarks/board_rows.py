@@ -26,7 +26,7 @@ class Rows(NamedTuple):
     With `has_versions`, the expression `edition` is 0 in the first version of a row, 1 in the next, 2 in the newest of a few.
     """
 
-    count: Callable[[int, int, int], int]
+    how_many: Callable[[int, int, int], int]
     shared: Columns
     columns: Columns
     has_versions: bool = False
@@ -129,7 +129,7 @@ CASE: Final = {
     ),
     "expects": f"if(is_compared, {money('wanted_minor', 'digits')}, NULL)",
     "shows": f"if(is_compared, {money('seen_minor', 'digits')}, NULL)",
-    "stake": "abs(shows - expects)",
+    "the_stake": "abs(shows - expects)",
     "raised_us": "created_us + 3600000000 + toInt64(c % 3600) * 1000000",
     "settled_us": f"least(until_us, raised_us + toInt64(60000000 * exp(10 * {chance('c', 'delay')})))",
     "has_settled": "judged = 'auto-resolved'",

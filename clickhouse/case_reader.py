@@ -31,12 +31,11 @@ IDS_MAX: Final = 500
 UNSETTLED: Final = ("open", "regressed", "acknowledged", "assigned", "snoozed", "waive-requested")
 """Standings in which something is still to be done."""
 
-_DIFFERENCE: Final = "toDecimal256(coalesce(actual, 0), 4) - toDecimal256(coalesce(expected, 0), 4)"
-"""A missing side counts as nothing; 256 bits, because the difference of two amounts may need one digit more."""
+STAKE: Final = "toDecimal256(stake, 4)"
+"""What is in question in a row of `v_cases`, in 256 bits, so that sums of it are exact."""
 
-STAKE: Final = f"if(isNull(expected) AND isNull(actual), NULL, abs({_DIFFERENCE}))"
 _SORTS: Final[dict[str, tuple[str, str, str]]] = {
-    "amount": (f"coalesce({STAKE}, toDecimal256(-1, 4))", "Decimal(76, 4)", "DESC"),
+    "amount": ("coalesce(stake, toDecimal128(-1, 4))", "Decimal(76, 4)", "DESC"),
     "age": ("toUnixTimestamp64Micro(assumeNotNull(raised_at))", "Int64", "ASC"),
     "opened": ("toUnixTimestamp64Micro(assumeNotNull(raised_at))", "Int64", "DESC"),
 }
@@ -199,7 +198,7 @@ class CaseReader:
         return self._query(
             "SELECT number, raised_at, period, resolved_at, currency, stake FROM "
             # Joined behind the lookup: the condition does not pass an ARRAY JOIN, and every case would be read.
-            f"(SELECT * FROM {self._database}.case_wide FINAL WHERE discrepancy_id = {{id:String}} {FINAL_CLAUSE}) "
+            f"(SELECT COLUMNS('^occurrence_') FROM {self._database}.case_wide FINAL WHERE discrepancy_id = {{id:String}} {FINAL_CLAUSE}) "
             "ARRAY JOIN occurrence_number AS number, occurrence_raised_at AS raised_at, occurrence_period AS period, "
             "occurrence_resolved_at AS resolved_at, occurrence_currency AS currency, occurrence_stake AS stake "
             "ORDER BY number",
@@ -244,7 +243,7 @@ def _conditions(chosen: CaseFilter, database: str) -> tuple[list[str], dict[str,
         "assignee": ("assignee = {assignee:String}", chosen.assignee),
         "order_id": ("order_id = {order_id:String}", chosen.order_id),
         "statement_id": ("statement_id = {statement_id:String}", chosen.statement_id),
-        "amount_from": (f"{STAKE} >= {{amount_from:Decimal(76, 4)}}", chosen.amount_from),
+        "amount_from": ("stake >= {amount_from:Decimal(76, 4)}", chosen.amount_from),
         "raised_until_us": (
             "toUnixTimestamp64Micro(assumeNotNull(raised_at)) <= {raised_until_us:Int64}",
             chosen.raised_until_us,

@@ -9,13 +9,16 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Final
 
-from clickhouse.case_reader import STAKE
 from clickhouse.query import Query
 
 LARGEST_PER_CURRENCY: Final = 5
 STATEMENTS_MAX: Final = 50
 
-_STEPS: Final = f"""SELECT discrepancy_id, rule, entity_kind, entity_id, currency, status, at, occurrences, version, {STAKE} AS stake
+_DIFFERENCE: Final = "toDecimal256(coalesce(actual, 0), 4) - toDecimal256(coalesce(expected, 0), 4)"
+"""A missing side counts as nothing; 256 bits, because the difference of two amounts may need one digit more."""
+
+_STAKE: Final = f"if(isNull(expected) AND isNull(actual), NULL, abs({_DIFFERENCE}))"
+_STEPS: Final = f"""SELECT discrepancy_id, rule, entity_kind, entity_id, currency, status, at, occurrences, version, {_STAKE} AS stake
     FROM {{database}}.v_discrepancy_events"""
 
 _OPEN: Final = f"""SELECT discrepancy_id, argMax(raised, occurrences) AS raised_at, argMax(last, occurrences) AS state,

@@ -329,6 +329,11 @@ CASE_WIDE: Final = Definition(
         ColumnType("direction", LABEL, "short, long, or empty"),
         *_FOUND,
         ColumnType(
+            "stake",
+            f"Nullable({MONEY})",
+            "|actual − expected|, a missing side counting as nothing; null without amounts",
+        ),
+        ColumnType(
             "standing",
             LABEL,
             "open, acknowledged, assigned, snoozed, waive-requested, waived, resolved, auto-resolved, regressed",

@@ -31,7 +31,7 @@ def case_wide_row(
     return (
         state.discrepancy_id, partition, version, subject.rule, subject.kind, subject.direction, subject.entity_kind,
         subject.entity_id, subject.order_id, subject.statement_id, subject.shop_id, *_amounts(verdicts.last),
-        subject.detail, asleep.name, awake.name, verdicts.last.status if verdicts.last else "", asleep.lapse,
+        subject.detail, _stake(verdicts.last), asleep.name, awake.name, verdicts.last.status if verdicts.last else "", asleep.lapse,
         human.assignee, snooze.until_us, snooze.condition, human.requester, human.note, human.comments, human.revision,
         *_times(state, subject, urgency), *_occurrences(state), encoded,
     )  # fmt: skip
@@ -44,6 +44,10 @@ def _amounts(last: Occurrence | None) -> tuple[object, ...]:
     expected, actual, currency = last.expected_minor, last.actual_minor, last.currency
     delta = None if expected is None or actual is None else actual - expected
     return currency, *(scaled_or_none(amount, currency) for amount in (expected, actual, delta))
+
+
+def _stake(occurrence: Occurrence | None) -> int | None:
+    return None if occurrence is None else scaled_or_none(stake_minor(occurrence.seen), occurrence.currency)
 
 
 def _times(state: CaseState, subject: Subject, urgency: Urgency) -> tuple[object, ...]:
@@ -69,7 +73,7 @@ def _occurrences(state: CaseState) -> tuple[list[object], ...]:
         [month_of(one.raised_us) for one in held],
         [_resolved_us(one) for one in held],
         [one.currency for one in held],
-        [scaled_or_none(stake_minor(one.seen), one.currency) for one in held],
+        [_stake(one) for one in held],
     )
 
 

@@ -115,6 +115,7 @@ FILTERS: list[tuple[CaseFilter, Callable[[Case], bool]]] = [
 def test_a_filter_means_what_it_says(reader: CaseReader, chosen: CaseFilter, meant: Callable[[Case], bool]) -> None:
     cases = every(reader)
     assert len(cases) == CASES
+    assert [case["stake"] for case in cases] == [in_question(case) for case in cases]
     found = reader.page(chosen, CASES + 1)
     assert {case["discrepancy_id"] for case in found.rows} == {case["discrepancy_id"] for case in cases if meant(case)}
     assert found.next == ""

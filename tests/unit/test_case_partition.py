@@ -46,7 +46,7 @@ def test_a_verdict_becomes_a_case_that_is_open(bench: CaseBench) -> None:
     assert shown(bench, "standing", "status", "rule", "order_id", "revision") == (
         "open", "open", "wrong-billing-amount", "7", 0,
     )  # fmt: skip
-    assert shown(bench, "currency", "expected", "actual", "delta") == ("USD", 80_000, 85_000, 5_000)
+    assert shown(bench, "currency", "expected", "actual", "delta", "stake") == ("USD", 80_000, 85_000, 5_000, 5_000)
     assert shown(bench, "severity", "due_at", "opened_at") == ("low", START_US + 7 * DAY_US, START_US)
     (entry,) = chain(bench, TOPIC)
     assert (entry.kind, entry.outcome, entry.note) == ("raised", "applied", "billed more")
@@ -61,6 +61,26 @@ def test_the_rows_fit_their_tables(bench: CaseBench) -> None:
     bench.settle()
     assert to_arrow(CASE_WIDE, list(bench.wide.values())).num_rows == 2
     assert to_arrow(AUDIT_LOG, list(bench.entries.values())).num_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("currency", "expected", "actual", "stake"),
+    [
+        ("USD", "8.50", "8.00", 5_000),
+        ("USD", "8.00", None, 80_000),
+        ("USD", None, "-8.00", 80_000),
+        ("JPY", "8", "8", 0),
+        ("", None, None, None),
+    ],
+)
+def test_what_is_in_question_is_kept_beside_the_amounts(
+    bench: CaseBench, currency: str, expected: str | None, actual: str | None, stake: int | None
+) -> None:
+    log = CaseLog()
+    log.verdict(currency=currency, expected=expected, actual=actual)
+    bench.process(log.records)
+    bench.settle()
+    assert shown(bench, "stake") == (stake,)
 
 
 def test_a_waiver_above_the_limit_waits_for_another_person(bench: CaseBench) -> None:

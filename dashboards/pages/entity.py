@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -26,6 +27,12 @@ def first_row(rows: Sequence[Record]) -> Record:
     return rows[0]
 
 
+def rows_of_all(board: Board, *queries: Query) -> list[list[Record]]:
+    """The rows of each query, asked at the same time: one alone seldom keeps more than one core busy."""
+    with ThreadPoolExecutor(len(queries)) as threads:
+        return list(threads.map(board.cases.rows, queries))
+
+
 def address(path: str, **values: object) -> str:
     """The address with its query; what is empty is left out."""
     query = urlencode({name: value for name, value in values.items() if value not in {None, "", False}})
@@ -33,20 +40,20 @@ def address(path: str, **values: object) -> str:
 
 
 def cases_about(board: Board, chosen: CaseFilter, more: str) -> dict[str, Any]:
-    """The discrepancies of an entity for `_entity_cases.html`, the newest first; `more` is the address of all of them."""
-    page = board.cases.page(chosen, CASES_SHOWN)
-    query = board.cases.page_query(chosen, CASES_SHOWN)
-    return {"cases": [_shown(case) for case in page.rows], "query": query, "more": more, "has_more": bool(page.next)}
+    """The discrepancies of an entity for the macro `cases_card`, the newest first; `more` is the address of all of them."""
+    query = cases_query(board, chosen)
+    return cases_shown(query, board.cases.rows(query), more)
 
 
-def cases_of_query(board: Board, query: Query, more: str) -> dict[str, Any]:
-    """The same from a query on `v_cases`."""
-    return {
-        "cases": [_shown(case) for case in board.cases.rows(query)],
-        "query": query,
-        "more": more,
-        "has_more": False,
-    }
+def cases_query(board: Board, chosen: CaseFilter) -> Query:
+    """The newest discrepancies that are shown of those, and one more, so that it is known whether there are others."""
+    return board.cases.page_query(chosen, CASES_SHOWN + 1)
+
+
+def cases_shown(query: Query, rows: Sequence[Record], more: str = "") -> dict[str, Any]:
+    """What `cases_about` gives, from rows that were read already: all of them where no page shows `more`."""
+    shown = [_shown(case) for case in (rows[:CASES_SHOWN] if more else rows)]
+    return {"cases": shown, "query": query, "more": more, "has_more": len(rows) > len(shown)}
 
 
 def _shown(case: Mapping[str, Any]) -> dict[str, Any]:

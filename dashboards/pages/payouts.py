@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -25,7 +25,7 @@ from clickhouse.payout_queries import (
     release_payouts,
     releases,
 )
-from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_of_query, first_row
+from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_shown, first_row, rows_of_all
 from dashboards.web.board import BoardDep
 from dashboards.web.guard import Viewer
 from dashboards.web.page import place_of, render
@@ -73,11 +73,12 @@ def show(request: Request, board: BoardDep, _account: Viewer, payout_id: str, af
     database, here = board.database, request.url.path
     query, total_query = payout(database, payout_id), payout_total(database, payout_id)
     line_query = payout_lines(database, payout_id, ROWS, after)
-    held = first_row(board.cases.rows(query))
-    lines = slice_of(board.cases.rows(line_query), ROWS, LINE_KEYS)
+    about_query = cases_of_entity(database, "payout", payout_id)
+    found, totals, line_rows, cases = rows_of_all(board, query, total_query, line_query, about_query)
+    held, lines = first_row(found), slice_of(line_rows, ROWS, LINE_KEYS)
     return render(
-        request, "payout.html", payout=held, query=query, totals=board.cases.rows(total_query), total_query=total_query,
-        lines=lines.rows, line_query=line_query, about=_about(board, "payout", payout_id),
+        request, "payout.html", payout=held, query=query, totals=totals, total_query=total_query,
+        lines=lines.rows, line_query=line_query, about=cases_shown(about_query, cases),
         first=here if after else "", more=address(here, after=lines.next) if lines.next else "",
     )  # fmt: skip
 
@@ -104,12 +105,9 @@ def show_release(request: Request, board: BoardDep, _account: Viewer, release_id
         releases(board.database, release_id=release_id),
         release_payouts(board.database, release_id),
     )
+    about_query = cases_of_entity(board.database, "release_summary", release_id)
+    found, payouts, cases = rows_of_all(board, query, payout_query, about_query)
     return render(
-        request, "release.html", page=place_of(PATH), release=first_row(board.cases.rows(query)), query=query,
-        payouts=board.cases.rows(payout_query), payout_query=payout_query,
-        about=_about(board, "release_summary", release_id),
+        request, "release.html", page=place_of(PATH), release=first_row(found), query=query,
+        payouts=payouts, payout_query=payout_query, about=cases_shown(about_query, cases),
     )  # fmt: skip
-
-
-def _about(board: BoardDep, kind: str, identifier: str) -> dict[str, Any]:
-    return cases_of_query(board, cases_of_entity(board.database, kind, identifier), "")

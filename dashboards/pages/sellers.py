@@ -8,16 +8,16 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from clickhouse.case_reader import UNSETTLED, CaseFilter, Record
+from clickhouse.case_reader import UNSETTLED, CaseFilter
 from clickhouse.keyset import slice_of
 from clickhouse.payout_queries import PayoutFilter, payout_list
 from clickhouse.seller_queries import LIST_KEYS, SellerFilter, risk_by_seller, risk_of, seller, seller_list
 from clickhouse.statement_queries import StatementFilter, statement_list
-from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_about, first_row
+from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_query, cases_shown, first_row, rows_of_all
 from dashboards.web.board import BoardDep
 from dashboards.web.guard import Viewer
 from dashboards.web.page import render
-from dashboards.web.sampler import Figure
+from dashboards.web.sampler import Figure, Sample
 from trueup.change_events import Changes
 from trueup.model.errors import TrueupError
 from trueup.seller_trace import agreement_events
@@ -46,12 +46,16 @@ def show_list(
     chosen = SellerFilter(seller.strip(), currency.strip().upper(), cycle, held)
     query = seller_list(board.database, chosen, ROWS, after)
     page = slice_of(board.cases.rows(query), ROWS, LIST_KEYS)
-    risk_query = risk_of(board.database, [row["shop_id"] for row in page.rows])
-    risks = _by_seller(board.cases.rows(risk_query) if page.rows else [])
     fields = {"seller": seller, "currency": currency, "cycle": cycle, "held": held}
-    (riskiest,) = board.sampler.look([Figure(risk_by_seller(board.database), board.cases.rows)])
+    # Large sellers have cases everywhere: what is in question between them and the books is a sum over all of it.
+    risk, riskiest = board.sampler.look(
+        [
+            Figure(risk_of(board.database, [row["shop_id"] for row in page.rows]), board.cases.rows),
+            Figure(risk_by_seller(board.database), board.cases.rows),
+        ]
+    )
     return render(
-        request, "sellers.html", sellers=page.rows, risks=risks, query=query, risk_query=risk_query, chosen=chosen,
+        request, "sellers.html", sellers=page.rows, risk=risk, risks=_by_seller(risk), query=query, chosen=chosen,
         cycles=CYCLES, riskiest=riskiest, first=address(PATH, **fields) if after else "",
         more=address(PATH, **fields, after=page.next) if page.next else "",
     )  # fmt: skip
@@ -61,17 +65,17 @@ def show_list(
 def show(request: Request, board: BoardDep, _account: Viewer, shop_id: str) -> Response:
     """One seller, also one without an account if anything of it is known."""
     database = board.database
-    query, risk_query = seller(database, shop_id), risk_of(database, [shop_id])
+    query = seller(database, shop_id)
     statement_query = statement_list(database, StatementFilter(seller=shop_id), SHOWN)
     payout_query = payout_list(database, PayoutFilter(seller=shop_id), SHOWN)
-    agreed, risks = board.cases.rows(query), board.cases.rows(risk_query)
-    statements, payouts = board.cases.rows(statement_query)[:SHOWN], board.cases.rows(payout_query)[:SHOWN]
-    first_row([*agreed, *risks, *statements, *payouts])
-    more = address("/discrepancies", seller=shop_id)
+    about_query = cases_query(board, CaseFilter(sellers=(shop_id,), standings=UNSETTLED))
+    agreed, statements, payouts, cases = rows_of_all(board, query, statement_query, payout_query, about_query)
+    first_row([*agreed, *statements, *payouts, *cases])
+    (risk,) = board.sampler.look([Figure(risk_of(database, [shop_id]), board.cases.rows)])
     return render(
-        request, "seller.html", shop_id=shop_id, agreed=agreed, query=query, risks=risks, risk_query=risk_query,
-        statements=statements, statement_query=statement_query, payouts=payouts, payout_query=payout_query,
-        about=cases_about(board, CaseFilter(sellers=(shop_id,), standings=UNSETTLED), more),
+        request, "seller.html", shop_id=shop_id, agreed=agreed, query=query, risk=risk,
+        statements=statements[:SHOWN], statement_query=statement_query, payouts=payouts[:SHOWN],
+        payout_query=payout_query, about=cases_shown(about_query, cases, address("/discrepancies", seller=shop_id)),
     )  # fmt: skip
 
 
@@ -88,8 +92,8 @@ def show_history(request: Request, board: BoardDep, _account: Viewer, shop_id: s
     return render(request, "_seller_history.html", events=changes.events, is_whole=changes.is_whole, failure=failure)
 
 
-def _by_seller(rows: list[Record]) -> dict[str, list[dict[str, Any]]]:
+def _by_seller(risk: Sample) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
+    for row in risk.value or []:
         found.setdefault(row["shop_id"], []).append(row)
     return found

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from clickhouse.case_reader import CaseFilter, Record
 from clickhouse.keyset import slice_of
+from clickhouse.query import Query as SqlQuery
 from clickhouse.statement_queries import (
     ITEM_KEYS,
     LIST_KEYS,
@@ -25,10 +26,11 @@ from clickhouse.statement_queries import (
     statement_partials,
     statement_payouts,
 )
-from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_about, first_row
+from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_query, cases_shown, first_row, rows_of_all
 from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Viewer
 from dashboards.web.page import render
+from dashboards.web.sampler import Figure
 from trueup.model.errors import ConfigurationError
 
 router = APIRouter()
@@ -63,17 +65,15 @@ def show_list(
 @router.get(PATH + "/{statement_id}")
 def show(request: Request, board: BoardDep, _account: Viewer, statement_id: str, after: Text = "") -> Response:
     """One statement; `after` is the cursor of its items."""
-    database = board.database
-    query = statement_items(database, statement_id, ROWS, after)
-    items = slice_of(board.cases.rows(query), ROWS, ITEM_KEYS)
+    query = statement_items(board.database, statement_id, ROWS, after)
+    about_query = cases_query(board, CaseFilter(statement_id=statement_id))
+    totals, (item_rows, cases) = _totals(board, statement_id, query, about_query)
+    items = slice_of(item_rows, ROWS, ITEM_KEYS)
     here = request.url.path
-    about = cases_about(
-        board,
-        CaseFilter(statement_id=statement_id),
-        address("/discrepancies", statement=statement_id, standing="all"),
-    )
+    all_cases = address("/discrepancies", statement=statement_id, standing="all")
     return render(
-        request, "statement.html", **_totals(board, statement_id), items=items.rows, items_query=query, about=about,
+        request, "statement.html", **totals, items=items.rows, items_query=query,
+        about=cases_shown(about_query, cases, all_cases),
         first=here if after else "", more=address(here, after=items.next) if items.next else "",
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ def show(request: Request, board: BoardDep, _account: Viewer, statement_id: str,
 @router.get(PATH + "/{statement_id}/totals")
 def show_totals(request: Request, board: BoardDep, _account: Viewer, statement_id: str) -> Response:
     """What changes while the statement grows, as a part of an open page."""
-    return render(request, "_statement_totals.html", **_totals(board, statement_id))
+    return render(request, "_statement_totals.html", **_totals(board, statement_id)[0])
 
 
 def read_day(text: str) -> date | None:
@@ -94,27 +94,28 @@ def read_day(text: str) -> date | None:
         raise ConfigurationError(f"{text[:40]!r} is no day", where="period", remedy="write it as 2026-11-30") from None
 
 
-def _totals(board: Board, statement_id: str) -> dict[str, Any]:
+def _totals(board: Board, statement_id: str, *others: SqlQuery) -> tuple[dict[str, Any], list[list[Record]]]:
+    """What the totals show, and the rows of the other queries, which are asked at the same time."""
     database = board.database
     query = statement(database, statement_id)
     held = first_row(board.cases.rows(query))
-    growth_query = statement_growth(database, statement_id, held["currency"])
     payout_query, partial_query = statement_payouts(database, statement_id), statement_partials(database, statement_id)
-    growth = board.cases.rows(growth_query)
+    payouts, partials, *found = rows_of_all(board, payout_query, partial_query, *others)
+    growth_query = statement_growth(database, statement_id, held["currency"])
+    (growth,) = board.sampler.look([Figure(growth_query, board.cases.rows)])
     return {
         "statement": held,
         "query": query,
         "totals": list(
             zip(held["totals_currency"], held["totals_count"], held["totals_amount"], strict=True)
         ),
-        "payouts": board.cases.rows(payout_query),
+        "payouts": payouts,
         "payout_query": payout_query,
-        "partials": board.cases.rows(partial_query),
+        "partials": partials,
         "partial_query": partial_query,
         "growth": growth,
-        "growth_query": growth_query,
-        "chart": growth_chart(growth, held["upstream_amount"]),
-    }  # fmt: skip
+        "chart": growth_chart(growth.value or [], held["upstream_amount"]),
+    }, found  # fmt: skip
 
 
 def growth_chart(growth: Sequence[Record], upstream: Decimal | None) -> dict[str, Any]:

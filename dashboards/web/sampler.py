@@ -101,23 +101,27 @@ class Sampler:
         self._thread: threading.Thread | None = None
 
     def look(self, figures: Sequence[Figure], wait_seconds: float = FIRST_WAIT_SECONDS) -> list[Sample]:
-        """The newest samples, in the order of the figures, at once if all were read before.
+        """The newest samples, in the order of the figures, at once if all were looked at within the last minute.
 
-        Otherwise waits for the first readings, at most `wait_seconds` for all of them together.
+        Otherwise waits for the others to be read anew, at most `wait_seconds` for all of them together.
         """
         keys = [figure.key() for figure in figures]
         with self._changed:
             now = self._clock()
+            wanted: list[tuple[_Kept, int]] = []
             for key, figure in zip(keys, figures, strict=True):
                 kept = self._kept.pop(key, None) or _Kept(figure, Sample(figure.query), now)
+                was_watched = now - kept.looked_at < WATCHED_SECONDS
+                wanted.append((kept, 1 if was_watched else kept.attempts + 1))
                 kept.looked_at = now
                 self._kept[key] = kept
-            wanted = [self._kept[key] for key in keys]
             self._make_room()
             self._start()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._closed or all(kept.attempts for kept in wanted), wait_seconds)
-            return [kept.sample for kept in wanted]
+            self._changed.wait_for(
+                lambda: self._closed or all(kept.attempts >= least for kept, least in wanted), wait_seconds
+            )
+            return [kept.sample for kept, _ in wanted]
 
     def close(self) -> None:
         """Ends the thread once the reading under way is over."""

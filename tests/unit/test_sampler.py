@@ -76,6 +76,18 @@ def test_a_watched_figure_is_read_again_and_the_others_rest(sampler: Sampler, mo
     assert until(lambda: sampler.look([figure])[0].value > times)
 
 
+def test_a_figure_that_rested_is_read_before_it_is_shown_again(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WATCHED_SECONDS", 0.05)
+    read = Counted()
+    figure = Figure(Query("SELECT 1"), read)
+    sampler.look([figure], PATIENCE_SECONDS)
+    time.sleep(0.2)
+    times = read.times
+    assert sampler.look([figure], PATIENCE_SECONDS)[0].value > times
+
+
 def test_readings_cost_at_most_their_share_together(sampler: Sampler) -> None:
     reads = [Counted(0.02), Counted(0.02)]
     figures = [Figure(Query(f"SELECT {number}"), read) for number, read in enumerate(reads)]

@@ -367,7 +367,7 @@ CASE_WIDE: Final = Definition(
     ),
     # No PARTITION BY: a command may come before the verdict that knows a month.
     key=("partition", "discrepancy_id"),
-    searched=("order_id", "statement_id", "shop_id"),
+    searched=("entity_id", "order_id", "statement_id", "shop_id"),
     granule_rows=1024,
 )
 

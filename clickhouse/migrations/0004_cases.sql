@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS {database}.case_wide
     `occurrence_currency` Array(String) CODEC(ZSTD(1)) COMMENT 'ISO-4217 code of its amounts',
     `occurrence_stake` Array(Nullable(Decimal(38, 4))) CODEC(ZSTD(1)) COMMENT '|actual − expected|, a missing side counting as nothing',
     `state` String CODEC(ZSTD(1)) COMMENT 'encoded state of the worker, copied back on a rebuild; not for reading',
+    INDEX by_entity_id `entity_id` TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_order_id `order_id` TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_statement_id `statement_id` TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_shop_id `shop_id` TYPE bloom_filter(0.001) GRANULARITY 1

@@ -133,8 +133,10 @@ def test_the_questions_of_stock_clients_are_answered(server: ClickHouseServer) -
     with engine.connect() as connection:
         assert connection.execute(sqlalchemy.text("SELECT sum(a) FROM v_kept")).scalar() == 45
     of_jdbc = (
-        "SELECT t.name, d.engine FROM system.tables t JOIN system.databases d ON system.tables.database = "
-        "system.databases.name WHERE t.database LIKE 'trueup' AND t.name LIKE '%' AND (t.is_temporary = 0)",
+        (
+            "SELECT t.name, d.engine FROM system.tables t JOIN system.databases d ON system.tables.database = "
+            "system.databases.name WHERE t.database LIKE 'trueup' AND t.name LIKE '%' AND (t.is_temporary = 0)"
+        ),
         "SELECT table, name, type, comment, position FROM system.columns WHERE database LIKE 'trueup'",
         "SELECT currentUser() AS user, timezone() AS timezone, version() AS version LIMIT 1",
         "SELECT name FROM system.functions LIMIT 1",

@@ -22,6 +22,10 @@ _CODECS: Final = {TIME: "Delta, ZSTD(1)", "UInt64": "Delta, ZSTD(1)", "String": 
 """By type, where it pays: times and counters grow along the key; ids and amounts have few distinct bytes."""
 
 
+_SMALL_BLOCKS: Final = "min_compress_block_size = 4096"
+"""For small granules: a block of the usual 64 KiB holds many of them, and all of it is unpacked to read one."""
+
+
 class ColumnType(NamedTuple):
     """One column: its name, its ClickHouse type, and what it means."""
 
@@ -62,7 +66,7 @@ class Definition(NamedTuple):
         # FINAL reads whatever overlaps a granule that the filter lets pass: each false one may cost many others.
         lines += [f"INDEX by_{name} `{name}` TYPE bloom_filter(0.001) GRANULARITY 1" for name in self.searched]
         month = f"PARTITION BY {self.month}\n" if self.month else ""
-        granule = f"SETTINGS index_granularity = {self.granule_rows}\n" if self.granule_rows else ""
+        granule = f"SETTINGS index_granularity = {self.granule_rows}, {_SMALL_BLOCKS}\n" if self.granule_rows else ""
         return (
             f"CREATE TABLE IF NOT EXISTS {{database}}.{self.name}\n(\n    "
             + ",\n    ".join(lines)

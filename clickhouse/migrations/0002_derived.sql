@@ -79,7 +79,7 @@ CREATE TABLE IF NOT EXISTS {database}.statement_wide
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY month
 ORDER BY (partition, statement_id)
-SETTINGS index_granularity = 1024
+SETTINGS index_granularity = 1024, min_compress_block_size = 4096
 COMMENT 'one row per statement: upstream\'s total beside ours, its payouts, and the verdict';
 
 CREATE TABLE IF NOT EXISTS {database}.statement_partial
@@ -134,7 +134,7 @@ CREATE TABLE IF NOT EXISTS {database}.discrepancy
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY month
 ORDER BY (discrepancy_id)
-SETTINGS index_granularity = 1024
+SETTINGS index_granularity = 1024, min_compress_block_size = 4096
 COMMENT 'one row per (rule, entity) on which the books disagree or once disagreed';
 
 CREATE TABLE IF NOT EXISTS {database}.discrepancy_event
@@ -158,7 +158,7 @@ CREATE TABLE IF NOT EXISTS {database}.discrepancy_event
 ENGINE = ReplacingMergeTree()
 PARTITION BY month
 ORDER BY (discrepancy_id, step_id)
-SETTINGS index_granularity = 1024
+SETTINGS index_granularity = 1024, min_compress_block_size = 4096
 COMMENT 'history of the discrepancies: one row per step, never changed';
 
 CREATE TABLE IF NOT EXISTS {database}.quarantine

@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS {database}.case_wide
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (partition, discrepancy_id)
-SETTINGS index_granularity = 1024
+SETTINGS index_granularity = 1024, min_compress_block_size = 4096
 COMMENT 'one row per discrepancy: what the judges say, what people decided, and where it stands';
 
 CREATE TABLE IF NOT EXISTS {database}.audit_log

@@ -10,6 +10,7 @@ from tests.browser.site import Site
 PAGES: Final = {
     "overview": "/",
     "discrepancies": "/discrepancies",
+    "largest discrepancies": "/discrepancies?sort=amount",
     "filtered discrepancies": "/discrepancies?standing=all&currency=USD&sort=amount",
     "case": "/discrepancies/{case}",
     "rule": "/rules/wrong-billing-amount",
@@ -38,7 +39,7 @@ PAGES: Final = {
 
 _KEYS: Final = {
     "case": "SELECT discrepancy_id FROM {db}.v_cases WHERE order_id != '' AND expected > 0 AND actual > 0 "
-    "ORDER BY length(statement_id) DESC, raised_at LIMIT 1",
+    "ORDER BY toUInt64OrZero(order_id) LIMIT 1",
     "statement": "SELECT statement_id FROM {db}.v_statements WHERE payout_count > 0 "
     "ORDER BY running_count DESC, statement_id LIMIT 1",
     "payout": "SELECT payout_id FROM {db}.payout FINAL WHERE is_deleted = 0 ORDER BY payout_id LIMIT 1",

@@ -7,12 +7,12 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
+from clickhouse.analyst import ANALYST
 from clickhouse.client import translated_errors
 from clickhouse.query import literal
 from trueup.model.errors import ConfigurationError
 
 DASHBOARD: Final = "trueup_dashboard"
-ANALYST: Final = "analyst"
 PASSWORD_CHARS_MIN: Final = 12
 
 _ANALYST_USER: Final = """

@@ -203,6 +203,8 @@ def test_what_is_encoded_is_decoded(content: bytes, encoding: str | None, size: 
         ("lz4", lz4.frame.compress(b"x" * 10_000)),
         ("deflate", zlib.compress(b"x" * 10_000)),
     ],
+    # The names of tests must not depend on the clock, which gzip writes into its header.
+    ids=["gzip", "zstd", "lz4", "deflate"],
 )
 def test_a_body_is_bounded_after_decoding_and_its_damage_is_told(encoding: str, sent: bytes) -> None:
     with pytest.raises(EngineError) as large:

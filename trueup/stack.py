@@ -53,6 +53,7 @@ class Stack:
         workers: worker processes to start with.
         rules, streams, charging, specs: settings of these parts; None for the defaults.
         backoff: how services that died are started again; None for the supervisor's default.
+        dashboard: whether people are to look at it with a browser.
         say: told, in words, what is being started.
     """
 
@@ -68,6 +69,7 @@ class Stack:
         charging: ChargingSettings | None = None,
         specs: Sequence[str] | None = None,
         backoff: Backoff | None = None,
+        dashboard: bool = True,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.data_dir = data_dir.resolve()
@@ -85,6 +87,7 @@ class Stack:
         self._has_user_specs, self._topics = self._plan(base.model_copy(update={"specs": self._specs}))
         self._memory = MemoryBroker(self.data_dir, tuple(topic.name for topic in self._topics.topics))
         self._clickhouse_port = ports["clickhouse"]
+        self._has_dashboard = dashboard
         self._dashboard = base.dashboard.model_copy(update={"port": base.dashboard.port or ports["dashboard"]})
         self._passwords = stack_passwords(self.data_dir)
         self._rules = rules or base.rules
@@ -172,11 +175,12 @@ class Stack:
             self.start_pipeline()
 
     def start_pipeline(self) -> None:
-        """Start the CDC reader and the workers."""
+        """Start the CDC reader, the workers, and what people look at and are told by."""
         self._say(f"starting the CDC reader and {self.workers} workers")
         self.supervisor.add(self._cdc_service())
         self.start_workers()
-        self.start_dashboard()
+        if self._has_dashboard:
+            self.start_dashboard()
         self.start_alerts()
 
     def start_alerts(self) -> None:

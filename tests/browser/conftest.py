@@ -34,7 +34,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A stack with the reference business in it, every kind of fault included."""
-    with running_rig(tmp_path_factory.mktemp("site") / "stack", workers=1) as rig:
+    with running_rig(tmp_path_factory.mktemp("site") / "stack", workers=1, dashboard=True) as rig:
         plan = WorkloadPlan(
             orders=ORDERS, seed=new_seed(), faults=True, traps=False, grace_seconds=GRACE_SECONDS, fault_copies=1,
             rate_per_second=RATE,

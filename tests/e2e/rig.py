@@ -95,15 +95,16 @@ class Load(threading.Thread):
 
 
 class Rig:
-    """A started stack, with what tests do to it."""
+    """A started stack, with what tests do to it; the dashboard only for those that look at it."""
 
-    def __init__(self, data_dir: Path, workers: int) -> None:
+    def __init__(self, data_dir: Path, workers: int, *, dashboard: bool = False) -> None:
         self.stack = Stack(
             data_dir,
             workers=workers,
             rules=demo_rules(),
             streams=StreamSettings(flush_interval_seconds=0.5),
             backoff=_IMPATIENT,
+            dashboard=dashboard,
         )
         self.supervisor = self.stack.supervisor
 
@@ -235,9 +236,9 @@ def _lines(path: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_rig(data_dir: Path, *, workers: int = 2) -> Iterator[Rig]:
+def running_rig(data_dir: Path, *, workers: int = 2, dashboard: bool = False) -> Iterator[Rig]:
     """A stack below the directory; its data are removed when all went well."""
-    rig = Rig(data_dir, workers)
+    rig = Rig(data_dir, workers, dashboard=dashboard)
     try:
         rig.open()
         yield rig

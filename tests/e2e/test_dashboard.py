@@ -31,7 +31,7 @@ BACK_WITHIN_SECONDS = 60.0
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running_rig(tmp_path_factory.mktemp("dashboard"), workers=1) as running:
+    with running_rig(tmp_path_factory.mktemp("dashboard"), workers=1, dashboard=True) as running:
         yield running
 
 

@@ -34,7 +34,7 @@ SENT_WITH = {"default_format": "Native", "limit": "1000000", "max_execution_time
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    rig = Rig(tmp_path_factory.mktemp("grafana"), workers=2)
+    rig = Rig(tmp_path_factory.mktemp("grafana"), workers=2, dashboard=True)
     try:
         rig.open()
         with rig.load(new_seed()):

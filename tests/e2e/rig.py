@@ -154,16 +154,16 @@ class Rig:
         return [state for state in self.supervisor.states() if re.sub(r"-\d+$", "", state.name) == group]
 
     def metric(self, name: str, *, stage: str | None = None) -> list[float]:
-        """A metric of every worker that answers."""
-        labels = f'{{stage="{stage}"}}' if stage else ""
-        line = re.compile(rf"^{re.escape(name + labels)} (\S+)$", re.MULTILINE)
+        """A metric of every worker that answers, summed over its other labels."""
+        labels = rf'\{{(?:[^}}]*,)?stage="{re.escape(stage)}"[^}}]*\}}' if stage else ""
+        line = re.compile(rf"^{re.escape(name)}{labels} (\S+)$", re.MULTILINE)
         values = []
         for worker in self.states("worker"):
             with contextlib.suppress(urllib.error.URLError, OSError):
                 address = f"http://{LOOPBACK}:{worker.port}/metrics"
                 with urllib.request.urlopen(address, timeout=2) as answer:
-                    found = line.search(answer.read().decode())
-                values += [float(found.group(1))] if found else []
+                    found = line.findall(answer.read().decode())
+                values += [sum(map(float, found))] if found else []
         return values
 
     def wait(self, what: str, condition: Callable[[], bool], seconds: float, *services: str) -> None:

@@ -79,7 +79,7 @@ def json_of(*words: str, home: Path) -> dict[str, Any]:
 def test_status_shows_services_lag_and_verdicts(home: Path) -> None:
     found = json_of("status", home=home)
     states = {service["name"]: service["state"] for service in found["services"]}
-    names = ("postgres", "kafka", "clickhouse", "cdc", "worker-1")
+    names = ("postgres", "kafka", "clickhouse", "cdc", "worker-1", "dashboard")
     assert states == dict.fromkeys(names, "ready")
     assert sum(found["orders"].values()) == 200
     assert found["quarantine"] == {}

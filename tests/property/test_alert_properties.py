@@ -23,6 +23,7 @@ from dashboards.alerts.pace import ATTEMPTS_MAX, DELAY_US_MAX, Bucket, Limit, re
 from dashboards.alerts.reminding import due_reminders, remind
 from dashboards.alerts.storm import Storm, turn_of
 from dashboards.alerts.tables import OUTBOX
+from dashboards.alerts.vocabulary import RETRYING, SENDING, WAITING
 from streams.codec import dumps, loads
 from tests.alert_books import (
     CHANNEL,
@@ -171,6 +172,10 @@ class Line(Outside):
         return Outcome("again", "the answer was lost") if len(self.posts) in self._lost else answer
 
 
+TURNS_MAX = 2_000
+_OPEN = (WAITING, RETRYING, SENDING)
+
+
 class World:
     """The process of alerts over a topic, in steps that a crash may end anywhere, and started again after each."""
 
@@ -214,13 +219,20 @@ class World:
         self.settle()
 
     def settle(self) -> None:
-        """Send until nothing waits; messages of the past are behind the storm then."""
+        """Send until nothing waits, for longer than a storm lasts; a retry may be far away."""
         quiet = 0
-        while quiet < 4:
+        for _ in range(TURNS_MAX):
             before = len(self.outside.posts)
             self.alive(self.send)
             self.clock.now_us += 150 * SECOND_US
             quiet = quiet + 1 if len(self.outside.posts) == before else 0
+            if quiet >= 4 and not self.waits():
+                return
+        raise AssertionError(f"messages still wait after {TURNS_MAX} turns")
+
+    def waits(self) -> bool:
+        with self.store.connect() as connection:
+            return connection.execute(select(OUTBOX.c.key).where(OUTBOX.c.state.in_(_OPEN))).first() is not None
 
     def take(self) -> None:
         at = stored_offsets(self.store).get(("discrepancy.wrong-amount", 0), 0)

@@ -7,6 +7,7 @@ from typing import Final
 REASON_CODES: Final = (
     "amount-overflow",
     "float-amount",
+    "malformed-amount",
     "malformed-command",
     "malformed-heartbeat",
     "malformed-json",
@@ -15,6 +16,7 @@ REASON_CODES: Final = (
     "malformed-replay",
     "malformed-row",
     "malformed-share",
+    "malformed-statement",
     "malformed-verdict",
     "mapping-conflict",
     "missing-column",
@@ -22,6 +24,7 @@ REASON_CODES: Final = (
     "missing-key",
     "no-before-image",
     "not-a-number",
+    "not-booked",
     "not-finite",
     "out-of-range",
     "too-fine",

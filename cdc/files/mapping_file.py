@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
@@ -16,9 +14,8 @@ from cdc.files.declared import FILE, LINE, Column, FileMapping, Place
 from cdc.files.mt940_lines import FIELDS as MT940_FIELDS
 from cdc.files.refusals import MappingRefused, Problem
 from trueup.model.money import EXPONENTS
-from trueup.model.toml_lines import line_of, lines_of
+from trueup.model.toml_lines import NoToml, line_of, lines_of, parse_toml, shape_fault
 
-_AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _REMEDY: Final = "docs/files.md shows a whole mapping"
 _NAMED: Final = {"mt940": MT940_FIELDS, "camt053": CAMT053_FIELDS}
 _KEY_KINDS: Final = frozenset({"text", "int", "currency", "date"})
@@ -62,28 +59,15 @@ class _Reading:
     def declared(self) -> FileMapping:
         """What the file declares, of the right shape; MappingRefused if it is not."""
         try:
-            document = tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
-            at = _AT_LINE.search(str(error))
-            line = int(at[1]) if at else max(1, len(self.text.splitlines()))
-            what = f"the file is not valid TOML: {_AT_LINE.sub('', str(error)).strip()}"
-            raise MappingRefused(self.file, [Problem(line, what, "see https://toml.io for the format")]) from None
+            document = parse_toml(self.text)
+        except NoToml as error:
+            raise MappingRefused(self.file, [Problem(error.line, error.what, error.remedy)]) from None
         try:
             return FileMapping.model_validate(document)
         except ValidationError as error:
             for fault in error.errors():
-                self._report_fault(document, fault["type"], fault["loc"], fault["msg"])
+                self.report(*shape_fault(document, fault, _REMEDY))
             raise MappingRefused(self.file, self.problems) from None
-
-    def _report_fault(self, document: dict[str, Any], kind: str, loc: tuple[int | str, ...], message: str) -> None:
-        place = _place_in(document, loc)
-        key = next((str(part) for part in reversed(place) if isinstance(part, str)), "the file")
-        if kind == "missing":
-            self.report(place, f"`{loc[-1]}` is missing", f"add `{loc[-1]} = …`; {_REMEDY}")
-        elif kind == "extra_forbidden":
-            self.report(place, f"there is no key `{loc[-1]}` here", f"take it out; {_REMEDY}")
-        else:
-            self.report(place, f"`{key}`: {message.removeprefix('Value error, ')}", _REMEDY)
 
     def check(self, mapping: FileMapping) -> None:
         """Report what does not fit together."""
@@ -196,18 +180,3 @@ class _Reading:
             self.report(
                 ("end", "total"), "the total is in no currency", "say where its currency stands: `currency = …`"
             )
-
-
-def _place_in(document: dict[str, Any], loc: tuple[int | str, ...]) -> tuple[str | int, ...]:
-    """The place in the file, without the parts that pydantic adds for choices between kinds."""
-    place: tuple[str | int, ...] = ()
-    value: Any = document
-    for part in loc:
-        if isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        elif isinstance(value, dict) and part in value:
-            value = value[str(part)]
-        else:
-            continue
-        place = (*place, part)
-    return place

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import re
-import tomllib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,9 +14,8 @@ from dashboards.alerts.declared import DeclaredAlerts, DeclaredEmail, DeclaredRo
 from reconcile.spec.errors import Problem
 from trueup.model.errors import ConfigurationError
 from trueup.model.money import EXPONENTS
-from trueup.model.toml_lines import Place, line_of, lines_of
+from trueup.model.toml_lines import NoToml, Place, line_of, lines_of, parse_toml, place_in, shape_fault
 
-_AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _PAGE: Final = "docs/alerts.md shows a whole file"
 _KINDS: Final = frozenset({"webhook", "slack", "feishu", "dingtalk", "email"})
 
@@ -89,12 +86,9 @@ class _Reading:
     def document(self) -> dict[str, Any]:
         """The TOML document; AlertFileError if it is none."""
         try:
-            return tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
-            at = _AT_LINE.search(str(error))
-            line = int(at[1]) if at else max(1, len(self.text.splitlines()))
-            what = f"the file is not valid TOML: {_AT_LINE.sub('', str(error)).strip()}"
-            raise AlertFileError([Problem(what, self.file, line, "see https://toml.io for the format")]) from None
+            return parse_toml(self.text)
+        except NoToml as error:
+            raise AlertFileError([Problem(error.what, self.file, error.line, error.remedy)]) from None
 
     def declared(self, document: dict[str, Any]) -> DeclaredAlerts | None:
         """What the document declares; None, with its faults reported, if it is not of the right shape."""
@@ -102,22 +96,12 @@ class _Reading:
             return DeclaredAlerts.model_validate(document)
         except ValidationError as error:
             for fault in error.errors():
-                self._report_fault(document, fault["type"], fault["loc"], fault["msg"])
+                if fault["type"].startswith("union_tag"):
+                    place = (*place_in(document, fault["loc"]), "kind")
+                    self.report(place, "there is no such kind of channel", f"use one of {', '.join(sorted(_KINDS))}")
+                else:
+                    self.report(*shape_fault(document, fault, _PAGE, _known_keys()))
             return None
-
-    def _report_fault(self, document: dict[str, Any], kind: str, loc: tuple[int | str, ...], message: str) -> None:
-        place = _place_in(document, loc)
-        key = next((str(part) for part in reversed(place) if isinstance(part, str)), "the file")
-        if kind == "missing":
-            self.report(place, f"`{loc[-1]}` is missing", f"add `{loc[-1]} = …`; {_PAGE}")
-        elif kind == "extra_forbidden":
-            close = difflib.get_close_matches(str(loc[-1]), _known_keys(), n=1)
-            remedy = f"did you mean `{close[0]}`?" if close else f"take it out; {_PAGE}"
-            self.report(place, f"there is no key `{loc[-1]}` here", remedy)
-        elif kind.startswith("union_tag"):
-            self.report((*place, "kind"), "there is no such kind of channel", f"use one of {', '.join(sorted(_KINDS))}")
-        else:
-            self.report(place, f"`{key}`: {message.removeprefix('Value error, ')}", _PAGE)
 
     def check(self, document: dict[str, Any], known_rules: Collection[str] | None) -> None:
         """What one part says about another, of all parts that are of the right shape."""
@@ -205,18 +189,3 @@ def _models_in(annotation: Any) -> list[Any]:
     if hasattr(annotation, "model_fields"):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
-
-
-def _place_in(document: dict[str, Any], loc: tuple[int | str, ...]) -> Place:
-    """The place in the file, without the parts that pydantic adds for the choice of a channel's kind."""
-    place: Place = ()
-    value: Any = document
-    for part in loc:
-        if isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        elif isinstance(value, dict) and part in value:
-            value = value[str(part)]
-        else:
-            continue
-        place = (*place, part)
-    return place

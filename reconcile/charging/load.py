@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -19,9 +18,8 @@ from reconcile.formula.compile import CompiledFormula, compile_formula
 from reconcile.formula.errors import FormulaError
 from reconcile.formula.kinds import Kind
 from reconcile.spec.errors import Problem, SpecError
-from trueup.model.toml_lines import Place, line_of, lines_of
+from trueup.model.toml_lines import NoToml, Place, line_of, lines_of, parse_toml, shape_fault
 
-_AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _MULTI_LINE: Final = re.compile(r"=\s*(\"\"\"|''')\s*$")
 _SHIPPED: Final = "reconcile.specs"
 _CONDITION: Final = "when"
@@ -80,28 +78,15 @@ class _Reading:
     def declared(self) -> DeclaredCharging:
         """What the file declares, of the right shape; SpecError if it is not."""
         try:
-            document = tomllib.loads(self.text, parse_float=Decimal)
-        except tomllib.TOMLDecodeError as error:
-            at = _AT_LINE.search(str(error))
-            line = int(at[1]) if at else max(1, len(self.text.splitlines()))
-            what = f"the file is not valid TOML: {_AT_LINE.sub('', str(error)).strip()}"
-            raise SpecError([Problem(what, self.file, line, "see https://toml.io for the format")]) from None
+            document = parse_toml(self.text, parse_float=Decimal)
+        except NoToml as error:
+            raise SpecError([Problem(error.what, self.file, error.line, error.remedy)]) from None
         try:
             return DeclaredCharging.model_validate(document)
         except ValidationError as error:
             for fault in error.errors():
-                self._report_fault(document, fault["type"], fault["loc"], fault["msg"])
+                self.report(*shape_fault(document, fault, _REMEDY))
             raise SpecError(self.problems) from None
-
-    def _report_fault(self, document: dict[str, Any], kind: str, loc: tuple[int | str, ...], message: str) -> None:
-        place = _place_in(document, loc)
-        key = next((str(part) for part in reversed(place) if isinstance(part, str)), "the file")
-        if kind == "missing":
-            self.report(place, f"`{loc[-1]}` is missing", f"add `{loc[-1]} = …`; {_REMEDY}")
-        elif kind == "extra_forbidden":
-            self.report(place, f"there is no key `{loc[-1]}` here", f"take it out; {_REMEDY}")
-        else:
-            self.report(place, f"`{key}`: {message.removeprefix('Value error, ')}", _REMEDY)
 
     def charging(self, declared: DeclaredCharging) -> Charging:
         """The compiled spec; parts with problems are left out."""
@@ -195,18 +180,3 @@ class _Reading:
 
 def _terms(fee: DeclaredFee) -> FeeTerms:
     return FeeTerms(fee.name, fee.party, fee.type, fee.direction, fee.currency, fee.rounding)
-
-
-def _place_in(document: dict[str, Any], loc: tuple[int | str, ...]) -> Place:
-    """The place in the file, without the parts that pydantic adds for choices between kinds."""
-    place: Place = ()
-    value: Any = document
-    for part in loc:
-        if isinstance(value, list) and isinstance(part, int):
-            value = value[part]
-        elif isinstance(value, dict) and part in value:
-            value = value[str(part)]
-        else:
-            continue
-        place = (*place, part)
-    return place

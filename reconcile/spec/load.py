@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +16,8 @@ from reconcile.spec.declared import DeclaredSpec
 from reconcile.spec.errors import Problem, SpecError
 from reconcile.spec.model import Spec, SpecGroup
 from reconcile.spec.rest import Rest
-from trueup.model.toml_lines import Place, line_of, lines_of
+from trueup.model.toml_lines import NoToml, Place, line_of, lines_of, parse_toml
 
-_AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _SCENARIO: Final = re.compile(r"^\[\[scenario\]\]", re.MULTILINE)
 _SHIPPED: Final = "reconcile.specs"
 
@@ -92,12 +90,9 @@ class _Reading:
     def declared(self) -> DeclaredSpec | None:
         """What the file declares; of a file of the wrong shape, the parts that are right, so that they are checked too."""
         try:
-            document = tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
-            at = _AT_LINE.search(str(error))
-            line = int(at[1]) if at else max(1, len(self.text.splitlines()))
-            what = f"the file is not valid TOML: {_AT_LINE.sub('', str(error)).strip()}"
-            raise SpecError([Problem(what, self.file, line, "see https://toml.io for the format")]) from None
+            document = parse_toml(self.text)
+        except NoToml as error:
+            raise SpecError([Problem(error.what, self.file, error.line, error.remedy)]) from None
         try:
             return DeclaredSpec.model_validate(document)
         except ValidationError as error:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,12 +19,11 @@ from pydantic_settings import (
 )
 
 from trueup.model.faults import Fault
-from trueup.model.toml_lines import lines_of
+from trueup.model.toml_lines import NoToml, lines_of, parse_toml
 from trueup.settings import Settings, secret_files
 
 _FILE: Final = "trueup.toml"
 _PREFIX: Final = "TRUEUP_"
-_AT_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _REMEDY: Final = "docs/operations.md lists the settings, their defaults and what they mean"
 
 Loc = tuple[str | int, ...]
@@ -143,12 +140,9 @@ def _read_file() -> tuple[str, list[Fault]]:
     except (OSError, UnicodeDecodeError) as error:
         return "", [Fault(f"the file cannot be read: {error}", _FILE, "make it a readable file of UTF-8 text")]
     try:
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        at = _AT_LINE.search(str(error))
-        line = int(at[1]) if at else max(1, len(text.splitlines()))
-        what = f"the file is not valid TOML: {_AT_LINE.sub('', str(error)).strip()}"
-        return "", [Fault(what, f"{_FILE}, line {line}", "see https://toml.io for the format")]
+        parse_toml(text)
+    except NoToml as error:
+        return "", [Fault(error.what, f"{_FILE}, line {error.line}", error.remedy)]
     return text, []
 
 

@@ -119,11 +119,11 @@ def _totals(board: Board, statement_id: str, *others: SqlQuery) -> tuple[dict[st
 
 
 def growth_chart(growth: Sequence[Record], upstream: Decimal | None) -> dict[str, Any]:
-    """ECharts options: our total against time, and upstream's amount as a level. Only drawing turns amounts into floats."""
-    points = [[row["at"].isoformat(), float(row["total"])] for row in growth]
+    """ECharts options: our total against time, and upstream's amount as a level. Amounts are decimal text."""
+    points = [[row["at"].isoformat(), format(row["total"], "f")] for row in growth]
     series: list[dict[str, Any]] = [{"type": "line", "step": "end", "name": "trueup", "data": points}]
     if upstream is not None and points:
-        level = [[at, float(upstream)] for at in (points[0][0], points[-1][0])]
+        level = [[at, format(upstream, "f")] for at in (points[0][0], points[-1][0])]
         dashed = {"type": "dashed"}
         series.append({"type": "line", "name": "upstream", "data": level, "lineStyle": dashed})
     return {

@@ -16,7 +16,7 @@ from tests.access_stand import ORIGIN, PASSWORD, Browser, Stand
 @pytest.fixture
 def stand(tmp_path: Path) -> Iterator[Stand]:
     made = Stand(tmp_path)
-    made.add("root", Role.ADMIN)
+    made.add("chief", Role.ADMIN)
     yield made
     made.close()
 
@@ -24,7 +24,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 @pytest.fixture
 def admin(stand: Stand) -> Browser:
     browser = stand.browser()
-    assert browser.sign_in("root").status_code == 303
+    assert browser.sign_in("chief").status_code == 303
     return browser
 
 
@@ -49,7 +49,7 @@ def test_a_page_leads_to_the_sign_in_and_back(stand: Stand) -> None:
     assert (away.status_code, away.headers["location"]) == (303, "/sign-in?next=%2Fusers%3Fsaid%3Drole")
     form = browser.get(away.headers["location"])
     assert 'name="next" value="/users?said=role"' in form.text
-    back = browser.sign_in("root", next="/users?said=role")
+    back = browser.sign_in("chief", next="/users?said=role")
     assert (back.status_code, back.headers["location"]) == (303, "/users?said=role")
     assert browser.get("/users").status_code == 200
 
@@ -58,7 +58,7 @@ def test_a_page_leads_to_the_sign_in_and_back(stand: Stand) -> None:
     "next_page", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:x", "\n/x"]
 )
 def test_a_sign_in_leads_nowhere_else(stand: Stand, next_page: str) -> None:
-    assert stand.browser().sign_in("root", next=next_page).headers["location"] == "/"
+    assert stand.browser().sign_in("chief", next=next_page).headers["location"] == "/"
 
 
 def test_a_fragment_sends_the_whole_page_to_the_sign_in(stand: Stand) -> None:
@@ -72,24 +72,24 @@ def test_wrong_passwords_and_unknown_logins_look_alike(stand: Stand) -> None:
     stand.add("off", Role.VIEWER)
     stand.access.accounts.set_disabled("off", disabled=True)
     browser = stand.browser()
-    answers = [browser.sign_in(login, "not the password") for login in ("root", "nobody")]
+    answers = [browser.sign_in(login, "not the password") for login in ("chief", "nobody")]
     answers.append(browser.sign_in("off"))
-    texts = {re.sub(r'value="(?:root|nobody|off)"', "", answer.text) for answer in answers}
+    texts = {re.sub(r'value="(?:chief|nobody|off)"', "", answer.text) for answer in answers}
     assert [answer.status_code for answer in answers] == [401] * 3
     assert len(texts) == 1
-    assert actions(stand)[:3] == [("", "sign in", name, REFUSED) for name in ("off", "nobody", "root")]
+    assert actions(stand)[:3] == [("", "sign in", name, REFUSED) for name in ("off", "nobody", "chief")]
 
 
 def test_cookies_are_out_of_reach_of_scripts_and_other_sites(stand: Stand) -> None:
-    cookie = stand.browser().sign_in("root").headers["set-cookie"]
+    cookie = stand.browser().sign_in("chief").headers["set-cookie"]
     assert cookie.startswith("trueup_8080=")
     assert {"HttpOnly", "Path=/", "SameSite=lax"} <= set(cookie.split("; "))
 
 
 def test_sign_ins_are_limited_per_login_and_per_address(stand: Stand) -> None:
     for address in range(10):
-        assert stand.browser(address=f"10.0.0.{address}").sign_in("root", "wrong").status_code == 401
-    limited = stand.browser(address="10.0.0.99").sign_in("root")
+        assert stand.browser(address=f"10.0.0.{address}").sign_in("chief", "wrong").status_code == 401
+    limited = stand.browser(address="10.0.0.99").sign_in("chief")
     assert limited.status_code == 429
     assert int(limited.headers["retry-after"]) > 0
     guesser = stand.browser(address="10.9.9.9")
@@ -114,12 +114,12 @@ def test_signing_out_ends_the_session(stand: Stand, admin: Browser) -> None:
     assert admin.submit("/sign-out").headers["location"] == "/sign-in"
     admin.cookies.update(held)
     assert not is_signed_in(admin)
-    assert actions(stand)[0] == ("root", "sign out", "root", DONE)
+    assert actions(stand)[0] == ("chief", "sign out", "chief", DONE)
 
 
 def test_a_sign_in_changes_the_id_and_ends_the_session_before(stand: Stand, admin: Browser) -> None:
     before = dict(admin.cookies)
-    assert admin.sign_in("root").status_code == 303
+    assert admin.sign_in("chief").status_code == 303
     assert dict(admin.cookies) != before
     stale = stand.browser()
     stale.cookies.update(before)
@@ -142,7 +142,7 @@ def test_forms_of_other_sites_are_refused(stand: Stand, admin: Browser, headers:
     fields = {"csrf": admin.form_token(), "login": "mallory", "role": "admin", "password": PASSWORD}
     assert admin.post("/users", data=fields, headers=headers).status_code == 403
     assert stand.access.accounts.find("mallory") is None
-    assert actions(stand)[0] == ("root", "POST /users", "", REFUSED)
+    assert actions(stand)[0] == ("chief", "POST /users", "", REFUSED)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_an_admin_manages_accounts(stand: Stand, admin: Browser) -> None:
     assert bob.sign_in("bob", "an entirely new one").status_code == 401
     assert admin.submit("/users/bob/enable").status_code == 303
     assert bob.sign_in("bob", "an entirely new one").status_code == 303
-    done = [action[1:3] for action in actions(stand) if action[0] == "root" and action[3] == DONE]
+    done = [action[1:3] for action in actions(stand) if action[0] == "chief" and action[3] == DONE]
     assert done[:-1] == [
         ("enable an account", "bob"),
         ("disable an account", "bob"),
@@ -201,12 +201,12 @@ def test_an_admin_manages_accounts(stand: Stand, admin: Browser) -> None:
 @pytest.mark.parametrize(
     ("path", "fields", "said"),
     [
-        ("/users", {"login": "root", "role": "viewer", "password": PASSWORD}, "is taken"),
+        ("/users", {"login": "chief", "role": "viewer", "password": PASSWORD}, "is taken"),
         ("/users", {"login": "x y", "role": "viewer", "password": PASSWORD}, "is no login"),
         ("/users", {"login": "eve", "role": "king", "password": PASSWORD}, "is no role"),
         ("/users", {"login": "eve", "role": "viewer", "password": "short"}, "5 characters"),
-        ("/users/root/role", {"role": "viewer"}, "the last admin"),
-        ("/users/root/disable", {}, "the last admin"),
+        ("/users/chief/role", {"role": "viewer"}, "the last admin"),
+        ("/users/chief/disable", {}, "the last admin"),
         ("/users/nobody/enable", {}, "there is no account"),
     ],
 )
@@ -217,7 +217,7 @@ def test_mistakes_of_an_admin_are_told(
     assert answer.status_code == 400
     assert said in answer.text
     assert actions(stand)[0][3] == REFUSED
-    assert [account.login for account in stand.access.accounts.every()] == ["root"]
+    assert [account.login for account in stand.access.accounts.every()] == ["chief"]
 
 
 def test_a_refused_page_is_written_down(stand: Stand) -> None:
@@ -262,8 +262,8 @@ def test_a_token_is_shown_once_and_can_be_removed(stand: Stand) -> None:
 
 
 def test_a_link_signs_in_once_and_only_from_this_machine(stand: Stand) -> None:
-    root = stand.access.accounts.find("root")
-    assert root is not None
+    chief = stand.access.accounts.find("chief")
+    assert chief is not None
     path = stand.access.links.make(root)
     assert stand.browser(address="10.0.0.7").get(path).status_code == 403
     assert stand.browser().get(path, headers={"X-Forwarded-For": "10.0.0.7"}).status_code == 403
@@ -312,9 +312,9 @@ def test_without_authentication_everybody_here_is_an_admin(tmp_path: Path) -> No
 
 def test_behind_a_proxy_cookies_are_secure_and_its_origin_counts(tmp_path: Path) -> None:
     stand = Stand(tmp_path, proxy_origin="https://recon.example.org")
-    stand.add("root", Role.ADMIN)
+    stand.add("chief", Role.ADMIN)
     browser = stand.browser("https://recon.example.org", "10.0.0.7")
-    signed_in = browser.sign_in("root")
+    signed_in = browser.sign_in("chief")
     assert signed_in.status_code == 303
     cookie = signed_in.headers["set-cookie"]
     assert cookie.startswith("__Host-trueup=")

@@ -264,7 +264,7 @@ def test_a_token_is_shown_once_and_can_be_removed(stand: Stand) -> None:
 def test_a_link_signs_in_once_and_only_from_this_machine(stand: Stand) -> None:
     chief = stand.access.accounts.find("chief")
     assert chief is not None
-    path = stand.access.links.make(root)
+    path = stand.access.links.make(chief)
     assert stand.browser(address="10.0.0.7").get(path).status_code == 403
     assert stand.browser().get(path, headers={"X-Forwarded-For": "10.0.0.7"}).status_code == 403
     browser = stand.browser()

@@ -35,6 +35,9 @@ STALL_AFTER_SHARE: Final = 0.4
 """The source is stalled when so much of the orders is done."""
 
 STALL_SECONDS: Final = GRACE_SECONDS + 2.0
+IN_HAND_US: Final = 500_000
+"""Commits this shortly before a stall are not read out, or not judged, when it begins: they wait for its end as well."""
+
 CATCH_UP_US: Final = 3_000_000
 """Commits this soon after a stall wait for the backlog: their latency says nothing of normal running."""
 
@@ -221,7 +224,7 @@ class _Interruption(threading.Thread):
             try:
                 self._stop_event.wait(STALL_SECONDS)
                 ended_at = _database_time(connection)
-                self._state.stall_us = (_epoch_us(began_at), _epoch_us(ended_at) + CATCH_UP_US)
+                self._state.stall_us = (_epoch_us(began_at) - IN_HAND_US, _epoch_us(ended_at) + CATCH_UP_US)
                 count = record_stall_window(connection, began_at, ended_at, GRACE_SECONDS, "demo")
             finally:
                 self._stack.supervisor.resume("cdc")

@@ -149,7 +149,7 @@ def test_the_page_leads_to_a_discrepancy_and_its_end(tmp_path: Path, monkeypatch
         wait_until("it resolves", lambda: rows(client, walk.ask) == resolved)
 
         ((order, gross),) = client.query(
-            "SELECT order_id, gross_amount FROM trueup.v_source_orders LIMIT 1"
+            "SELECT order_id, gross_amount FROM trueup.v_source_orders WHERE currency = 'USD' ORDER BY order_id LIMIT 1"
         ).result_rows
         execute(
             stack,

@@ -34,6 +34,10 @@ UNSETTLED: Final = ("open", "regressed", "acknowledged", "assigned", "snoozed", 
 STAKE: Final = "toDecimal256(stake, 4)"
 """What is in question in a row of `v_cases`, in 256 bits, so that sums of it are exact."""
 
+AT_ONCE: Final = 1
+IN_BACKGROUND: Final = 10
+"""ClickHouse's `priority`: a query stands still while another with a lower number, other than 0, is running."""
+
 _SORTS: Final[dict[str, tuple[str, str, str]]] = {
     "amount": ("coalesce(stake, toDecimal128(-1, 4))", "Decimal(76, 4)", "DESC"),
     "age": ("toUnixTimestamp64Micro(assumeNotNull(raised_at))", "Int64", "ASC"),
@@ -227,8 +231,16 @@ class CaseReader:
 
     def rows(self, query: Query) -> list[Record]:
         """The rows of any query."""
+        return self._rows(query, AT_ONCE)
+
+    def rows_in_background(self, query: Query) -> list[Record]:
+        """The rows of a query that nobody waits for: it gives way to those that somebody does."""
+        return self._rows(query, IN_BACKGROUND)
+
+    def _rows(self, query: Query, priority: int) -> list[Record]:
         with translated_errors(f"query of {self._database}"):
-            return list(self._client.query(query.text, parameters=dict(query.parameters)).named_results())
+            result = self._client.query(query.text, parameters=dict(query.parameters), settings={"priority": priority})
+            return list(result.named_results())
 
 
 def _conditions(chosen: CaseFilter, database: str) -> tuple[list[str], dict[str, Any]]:

@@ -164,7 +164,9 @@ def show_status(board: BoardDep, _account: ApiViewer) -> Document:
         "money_at_risk": money_at_risk(board.database),
         "watermarks": watermarks(board.database),
     }
-    samples = board.sampler.look([Figure(query, board.cases.rows) for query in queries.values()], STATUS_WAIT_SECONDS)
+    samples = board.sampler.look(
+        [Figure(query, board.cases.rows_in_background) for query in queries.values()], STATUS_WAIT_SECONDS
+    )
     return Document(
         {
             name: {"rows": sample.value, "read_at": sample.read_at, "error": sample.error or None}

@@ -126,7 +126,9 @@ def _around(board: Board, view: View, login: str) -> dict[str, Any]:
 def tabs(board: Board, view: View) -> dict[str, Any]:
     """The tabs of standings: name, address, whether it is shown, and the cases in it as far as they are counted."""
     chosen: CaseFilter = view.choice.filter(now_us() // MINUTE_US * MINUTE_US)
-    sample: Sample = board.sampler.look([Figure(board.cases.standings_query(chosen), board.cases.rows)])[0]
+    sample: Sample = board.sampler.look([Figure(board.cases.standings_query(chosen), board.cases.rows_in_background)])[
+        0
+    ]
     counted = None if sample.value is None else {row["standing"]: row["cases"] for row in sample.value}
     shown = frozenset(view.choice.standings)
 

@@ -38,7 +38,7 @@ def show_now(request: Request, board: BoardDep, _account: Viewer) -> Response:
     watermarks, tables, waiting, failure = [], [], None, None
     try:
         watermarks, tables = board.cases.rows(mark_query), board.cases.rows(storage_query)
-        (refused,) = board.sampler.look([Figure(refusals_by_kind(database), board.cases.rows)])
+        (refused,) = board.sampler.look([Figure(refusals_by_kind(database), board.cases.rows_in_background)])
         waiting = None if refused.value is None else sum(row["waiting"] for row in refused.value)
     except TrueupError as error:
         failure = error

@@ -81,7 +81,9 @@ def _figures(request: Request, board: Board, currency: str) -> dict[str, Any]:
     samples = dict(
         zip(
             _FIGURES,
-            board.sampler.look([Figure(make(board.database), board.cases.rows) for make in _FIGURES.values()]),
+            board.sampler.look(
+                [Figure(make(board.database), board.cases.rows_in_background) for make in _FIGURES.values()]
+            ),
             strict=True,
         )
     )

@@ -55,9 +55,9 @@ def show_list(
     fields = {"channel": channel, "status": status, "currency": currency, "seller": seller}
     by_channel, funding, released = board.sampler.look(
         [
-            Figure(payouts_by_channel(board.database), board.cases.rows),
-            Figure(funding_by_channel(board.database), board.cases.rows),
-            Figure(releases(board.database), board.cases.rows),
+            Figure(payouts_by_channel(board.database), board.cases.rows_in_background),
+            Figure(funding_by_channel(board.database), board.cases.rows_in_background),
+            Figure(releases(board.database), board.cases.rows_in_background),
         ]
     )
     return render(

@@ -77,7 +77,7 @@ def show_list(
     page = slice_of(board.cases.rows(query), ROWS, LIST_KEYS)
     places = [(row["topic"], row["kafka_partition"], row["kafka_offset"]) for row in page.rows]
     last = board.cases.rows(last_replays(board.database, places)) if places else []
-    (kinds,) = board.sampler.look([Figure(refusals_by_kind(board.database), board.cases.rows)])
+    (kinds,) = board.sampler.look([Figure(refusals_by_kind(board.database), board.cases.rows_in_background)])
     fields = {"topic": topic, "code": code, "waiting": waiting}
     return render(
         request, "quarantine.html", kinds=kinds, messages=page.rows, query=query, chosen=chosen,

@@ -50,8 +50,8 @@ def show_list(
     # Large sellers have cases everywhere: what is in question between them and the books is a sum over all of it.
     risk, riskiest = board.sampler.look(
         [
-            Figure(risk_of(board.database, [row["shop_id"] for row in page.rows]), board.cases.rows),
-            Figure(risk_by_seller(board.database), board.cases.rows),
+            Figure(risk_of(board.database, [row["shop_id"] for row in page.rows]), board.cases.rows_in_background),
+            Figure(risk_by_seller(board.database), board.cases.rows_in_background),
         ]
     )
     return render(
@@ -71,7 +71,7 @@ def show(request: Request, board: BoardDep, _account: Viewer, shop_id: str) -> R
     about_query = cases_query(board, CaseFilter(sellers=(shop_id,), standings=UNSETTLED))
     agreed, statements, payouts, cases = rows_of_all(board, query, statement_query, payout_query, about_query)
     first_row([*agreed, *statements, *payouts, *cases])
-    (risk,) = board.sampler.look([Figure(risk_of(database, [shop_id]), board.cases.rows)])
+    (risk,) = board.sampler.look([Figure(risk_of(database, [shop_id]), board.cases.rows_in_background)])
     return render(
         request, "seller.html", shop_id=shop_id, agreed=agreed, query=query, risk=risk,
         statements=statements[:SHOWN], statement_query=statement_query, payouts=payouts[:SHOWN],

@@ -102,7 +102,7 @@ def _totals(board: Board, statement_id: str, *others: SqlQuery) -> tuple[dict[st
     payout_query, partial_query = statement_payouts(database, statement_id), statement_partials(database, statement_id)
     payouts, partials, *found = rows_of_all(board, payout_query, partial_query, *others)
     growth_query = statement_growth(database, statement_id, held["currency"])
-    (growth,) = board.sampler.look([Figure(growth_query, board.cases.rows)])
+    (growth,) = board.sampler.look([Figure(growth_query, board.cases.rows_in_background)])
     return {
         "statement": held,
         "query": query,

@@ -2,8 +2,8 @@
 
 A page describes each of them by a `Figure` and asks for all at once:
 
-    figures = [Figure(orders_by_verdict(board.database), board.cases.rows), Figure(latency(board.database), board.cases.rows)]
-    orders, found = board.sampler.look(figures)
+    read = board.cases.rows_in_background
+    orders, found = board.sampler.look([Figure(make(board.database), read) for make in (orders_by_verdict, latency)])
     orders.value, orders.read_at, orders.query     # None, None, the SQL: not known yet
 
 What nobody has looked at for a minute is not read any more. A figure is known by its SQL and its reading function, so

@@ -26,6 +26,12 @@ from trueup.model.errors import UnavailableError
 
 RETRY_SECONDS_MIN: Final = 0.2
 RETRY_SECONDS_MAX: Final = 10.0
+BUSY_CHANGES: Final = 4_000
+"""Changes of one interval from which a stage is busy: a larger window writes an order that changes again only once."""
+
+BUSY_INTERVALS_MAX: Final = 4
+"""How many intervals a busy stage's window may last; it ends before when it holds `flush_max_changes`."""
+
 DRAIN_SECONDS: Final = 30.0
 """How long one attempt waits for Kafka to acknowledge a window's messages."""
 
@@ -113,6 +119,7 @@ class StageRunner:
         self._writing: asyncio.Task[None] | None = None
         self._window_lock = asyncio.Lock()
         self._changes_at_window = 0
+        self._intervals_waited = 0
 
     @property
     def in_progress(self) -> int:
@@ -140,14 +147,22 @@ class StageRunner:
             self._on_advanced(self.partitions.values())
 
     async def run_windows(self) -> None:
-        """Close a window every interval, until cancelled; a failed window ends the worker."""
+        """Close a window every interval, a busy stage's later, until cancelled; a failed window ends the worker."""
         while True:
             await asyncio.sleep(self._flush_interval_seconds)
-            await self.flush()
+            self._intervals_waited += 1
+            if not self._is_busy():
+                await self.flush()
+
+    def _is_busy(self) -> bool:
+        """Whether changes come so fast that the window should take in more of them."""
+        waited = self._intervals_waited
+        return waited < BUSY_INTERVALS_MAX and self._output.changes - self._changes_at_window >= waited * BUSY_CHANGES
 
     async def flush(self, *, wait: bool = False) -> None:
         """Close the present window and start to write it, after the one before it; `wait` until it is durable."""
         async with self._window_lock:
+            self._intervals_waited = 0
             if self._writing is not None:
                 await self._writing
                 self._writing = None

@@ -18,8 +18,11 @@ from trueup.model.registers import PartialVersion
 LATEST_ITEMS_MAX: Final = 8
 """Newest billing items kept per statement."""
 
-ENTITY_JSON: Final = "JSONExtractRaw(state, 2)"
+_ENTITY_IN_STATE: Final = "JSONExtractRaw(state, 2)"
 """The entity's id as the source gave it: the second entry of every encoded state."""
+
+_ENTITY_COLUMNS: Final = {"order_wide": "order_key"}
+"""Where the id stands beside the state too, so that no state has to be parsed."""
 
 _FINAL: Final = "do_not_merge_across_partitions_select_final = 1"
 
@@ -78,7 +81,7 @@ def read_states(
     where = f"{database}.{wide.name}, partition {partition}"
     rows = 0
     query = (
-        f"SELECT {ENTITY_JSON}, state, toUnixTimestamp64Micro({due_column}) AS due "
+        f"SELECT {_ENTITY_COLUMNS.get(wide.name, _ENTITY_IN_STATE)}, state, toUnixTimestamp64Micro({due_column}) AS due "
         f"FROM {database}.{wide.name} FINAL WHERE partition = {{partition:UInt16}} SETTINGS {_FINAL}"
     )
     # Without the byte limit a block of long states would be a few thousand rows only.

@@ -15,7 +15,7 @@ from typing import Final, Literal
 import psycopg2
 from pydantic import SecretStr
 
-from cdc.topics import TopicPlan, ensure_topics, topic_plan
+from cdc.topics import TopicPlan, ensure_topics
 from clickhouse.client import connect
 from clickhouse.migrate import migrate
 from dashboards.alerts.load import load_alerts
@@ -32,7 +32,7 @@ from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.settings import ChargingSettings, RuleSettings, Settings, StreamSettings
 from trueup.stack_files import environment, for_dashboard, stack_passwords, stack_ports, write_stack_file
 from trueup.upstream import schema
-from trueup.user_specs import absolute_specs, read_user_specs
+from trueup.user_specs import absolute_specs, planned_topics, read_user_specs
 from trueup.worker_metrics import metric_total
 
 BrokerKind = Literal["kafka", "memory"]
@@ -101,7 +101,7 @@ class Stack:
             load_alerts(self._alerts.file)
         self.supervisor = Supervisor(
             self.data_dir,
-            templates={"worker": self._worker_service, "cdc": lambda _: self._cdc_service()},
+            templates={"worker": self._worker_service},
             backoff=backoff,
         )
 
@@ -143,9 +143,8 @@ class Stack:
     def _plan(self, settings: Settings) -> tuple[bool, TopicPlan]:
         """Whether there are users' own specs, and the topics of the stack with those that they need."""
         specs = read_user_specs(settings)
-        source = settings.source
-        plan = topic_plan([source.name], source.schema_name, self._partitions, leg_topics=specs.topics)
-        return bool(specs.specs), plan
+        kafka = settings.kafka.model_copy(update={"partitions": self._partitions})
+        return bool(specs.specs), planned_topics(settings.model_copy(update={"kafka": kafka}), specs)
 
     def start(self, *, cdc: bool = True) -> None:
         """Start everything in order and return when all of it is ready.
@@ -177,7 +176,8 @@ class Stack:
     def start_pipeline(self) -> None:
         """Start the CDC reader, the workers, and what people look at and are told by."""
         self._say(f"starting the CDC reader and {self.workers} workers")
-        self.supervisor.add(self._cdc_service())
+        for source in self.settings.sources:
+            self.supervisor.add(self._cdc_service(source.name))
         self.start_workers()
         if self._has_dashboard:
             self.start_dashboard()
@@ -284,11 +284,15 @@ class Stack:
             port=self._clickhouse_port,
         )
 
-    def _cdc_service(self) -> Service:
+    def _cdc_service(self, source_name: str) -> Service:
         port = free_port()
+        is_first = source_name == self.settings.source.name
         return Service(
-            name="cdc",
-            command=lambda: [sys.executable, "-m", "trueup.reader", "--metrics-port", str(port)],
+            name="cdc" if is_first else f"cdc-{source_name}",
+            command=lambda: [
+                *(sys.executable, "-m", "trueup.reader"),
+                *("--source", source_name, "--metrics-port", str(port)),
+            ],
             env=environment(self.settings),
             ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
             ready_timeout_seconds=RECOVERY_SECONDS,

@@ -29,7 +29,7 @@ from trueup.embedded.readiness import http_answers, port_accepts
 from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, UnavailableError
-from trueup.settings import ChargingSettings, RuleSettings, Settings, StreamSettings
+from trueup.settings import ChargingSettings, RuleSettings, Settings, SourceSettings, StreamSettings
 from trueup.stack_files import environment, for_dashboard, stack_passwords, stack_ports, write_stack_file
 from trueup.upstream import schema
 from trueup.user_specs import absolute_specs, planned_topics, read_user_specs
@@ -52,6 +52,7 @@ class Stack:
         broker: `kafka`, or `memory` where Java cannot be had.
         workers: worker processes to start with.
         rules, streams, charging, specs: settings of these parts; None for the defaults.
+        sites: further databases of the embedded server, each a source of its own that is called like it.
         backoff: how services that died are started again; None for the supervisor's default.
         dashboard: whether people are to look at it with a browser.
         say: told, in words, what is being started.
@@ -68,6 +69,7 @@ class Stack:
         streams: StreamSettings | None = None,
         charging: ChargingSettings | None = None,
         specs: Sequence[str] | None = None,
+        sites: Sequence[str] = (),
         backoff: Backoff | None = None,
         dashboard: bool = True,
         say: Callable[[str], None] = lambda _: None,
@@ -84,7 +86,9 @@ class Stack:
         base = Settings()
         # The services run in other directories than whoever wrote the settings.
         self._specs = absolute_specs(base.specs if specs is None else specs)
-        self._has_user_specs, self._topics = self._plan(base.model_copy(update={"specs": self._specs}))
+        self._sites = tuple(sites)
+        planned = base.model_copy(update={"specs": self._specs, "more_sources": self._more_sources(base)})
+        self._has_user_specs, self._topics = self._plan(planned)
         self._memory = MemoryBroker(self.data_dir, tuple(topic.name for topic in self._topics.topics))
         self._clickhouse_port = ports["clickhouse"]
         self._has_dashboard = dashboard
@@ -122,6 +126,7 @@ class Stack:
                         "password": SecretStr(self.postgres.password()),
                     }
                 ),
+                "more_sources": self._more_sources(base),
                 "kafka": base.kafka.model_copy(update={"bootstrap": bootstrap, "partitions": self._partitions}),
                 "clickhouse": base.clickhouse.model_copy(
                     update={
@@ -139,6 +144,23 @@ class Stack:
                 "specs": self._specs,
             }
         )
+
+    def _more_sources(self, base: Settings) -> list[SourceSettings]:
+        """Those of the settings, and the sites."""
+        sites = [
+            SourceSettings(
+                name=site,
+                host=LOOPBACK,
+                port=self.postgres.port,
+                user=ROLE,
+                database=site,
+                slot=site,
+                password=SecretStr(self.postgres.password()),
+                schema_name=base.source.schema_name,
+            )
+            for site in self._sites
+        ]
+        return [*base.more_sources, *sites]
 
     def _plan(self, settings: Settings) -> tuple[bool, TopicPlan]:
         """Whether there are users' own specs, and the topics of the stack with those that they need."""
@@ -160,8 +182,10 @@ class Stack:
             self.supervisor.add(service)
         self.supervisor.wait_ready(READY_SECONDS)
         self._say("creating the reference schema, topics and tables")
-        with contextlib.closing(psycopg2.connect(self.postgres.dsn())) as connection:
-            schema.create(connection)
+        schema.create_databases(self.postgres.dsn(), self._sites)
+        for dsn in (self.postgres.dsn(), *map(self.postgres.dsn, self._sites)):
+            with contextlib.closing(psycopg2.connect(dsn)) as connection:
+                schema.create(connection)
         settings = self.settings
         ensure_topics(settings.kafka.bootstrap, self._topics, created_by_asking=self._kind == "memory")
         client = connect(settings.clickhouse)

@@ -72,7 +72,9 @@ def verdicts(source: Source, directory: Path) -> set[Opened]:
 def test_the_reference_business_comes_out_as_by_replication(stack: Stack, tmp_path: Path) -> None:
     pushed = stack.source("pushed")
     pulled = polled(pushed, "pulled", tmp_path, compare_interval_seconds=0)
-    plan = WorkloadPlan(1_000, seed=11, faults=True, traps=False, fault_copies=1, connections=1, grace_seconds=0.1)
+    plan = WorkloadPlan(
+        300, seed=11, shops=6, faults=True, traps=False, fault_copies=1, connections=1, grace_seconds=0.1
+    )
     tables = settlement_tables("public")
     with reading(pushed) as reader, open_session(pulled.settings, ReaderCounters(), tables, lambda: False) as session:
         reader.catch_up(pushed)
@@ -88,7 +90,7 @@ def test_the_reference_business_comes_out_as_by_replication(stack: Stack, tmp_pa
 def test_polls_that_lie_far_apart_end_in_the_same_rows_and_raise_nothing_more(stack: Stack, tmp_path: Path) -> None:
     pushed = stack.source("pushed_apart")
     pulled = polled(pushed, "pulled_apart", tmp_path, compare_interval_seconds=0)
-    plan = WorkloadPlan(200, seed=12, connections=1)
+    plan = WorkloadPlan(200, seed=12, shops=6, connections=1)
     with open_session(pulled.settings, ReaderCounters(), settlement_tables("public"), lambda: False) as session:
         run_workload(pushed.dsn, plan, lambda done: None if done.transactions % 7 else assert_polled(session))
         assert_polled(session)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -49,6 +49,7 @@ class SourceSettings(_Section):
     """The settlement database that is read."""
 
     name: str = Field("settlement", description="name of the source; prefix of its topics", pattern=r"^[a-z0-9_.-]+$")
+    kind: Literal["postgres", "mysql"] = Field("postgres", description="what it is; mysql stands for MariaDB too")
     host: str = "127.0.0.1"
     port: int = Field(5432, ge=1, le=65535)
     user: str = "trueup"
@@ -61,6 +62,12 @@ class SourceSettings(_Section):
         "replication", description="how changes are found: in the database's log, or by polling its tables"
     )
     poll: PollSettings = PollSettings()
+    server_id: int = Field(
+        0,
+        ge=0,
+        lt=2**32,
+        description="MySQL and MariaDB: id of the reader among the server's replicas; 0 = one that follows from the name",
+    )
     heartbeat_interval_seconds: Seconds = 0.1
     decimal_scale: int | None = Field(
         None,
@@ -69,6 +76,14 @@ class SourceSettings(_Section):
         description="digits behind the point of amounts that come as base64; empty = they come as text",
     )
     timestamp_unit: Literal["ms", "us", "ns"] = Field("us", description="unit of times that come as whole numbers")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _schema_of_mysql(cls, given: Any) -> Any:
+        """MySQL has databases and no schemas below them: tables are named after the database."""
+        if isinstance(given, dict) and given.get("kind") == "mysql":
+            return {"schema_name": given.get("database", "settlement"), "port": 3306, **given}
+        return given
 
 
 class KafkaSettings(_Section):

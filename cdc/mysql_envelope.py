@@ -6,7 +6,7 @@ Source: Debezium 3 MySQL and MariaDB connectors, data change events.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import orjson
 

@@ -110,7 +110,7 @@ def test_a_table_that_is_not_there_is_named(stack: MysqlStack, tmp_path: Path) -
     source.query("DROP TABLE funding")
     tables = settlement_tables("lacking")
     with (
-        pytest.raises(ConfigurationError, match="lacking.funding"),
+        pytest.raises(ConfigurationError, match=r"lacking\.funding"),
         open_session(pulled.settings, ReaderCounters(), tables, lambda: False),
     ):
         pass

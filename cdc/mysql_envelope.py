@@ -1,4 +1,4 @@
-"""Builds Debezium envelopes (JSON without the embedded schema) from the rows of one MySQL or MariaDB table. Pure.
+"""Builds Debezium envelopes (JSON without the embedded schema) from the rows of one MySQL or MariaDB table.
 
 Source: Debezium 3 MySQL and MariaDB connectors, data change events.
 """
@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import orjson
 
-from cdc.mysql_columns import MysqlColumn, misfit
+from cdc.mysql_columns import MysqlColumn
+from cdc.mysql_fitting import misfit
 from cdc.mysql_values import NULL, Odd, fragment_of
 from cdc.position import position_of
 from cdc.source_tables import SourceTable

@@ -11,8 +11,9 @@ from pymysql.connections import Connection
 from pymysql.converters import encoders
 from pymysql.cursors import DictCursor
 
-from cdc.mysql_columns import MysqlColumn, catalogue_column, misfit
+from cdc.mysql_columns import MysqlColumn, catalogue_column
 from cdc.mysql_envelope import Place
+from cdc.mysql_fitting import misfit
 from cdc.source_tables import SourceTable
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.settings import SourceSettings

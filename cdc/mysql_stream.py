@@ -18,10 +18,10 @@ from pymysqlreplication.row_event import DeleteRowsEvent, RowsEvent, TableMapEve
 
 from cdc.mysql_binlog import Binlog
 from cdc.mysql_clock import MysqlClock
-from cdc.mysql_columns import binlog_columns
 from cdc.mysql_envelope import BinlogEnvelopes, Event, Place, Stamp
 from cdc.mysql_progress import MARK_SECONDS, Progress
 from cdc.mysql_publishing import BinlogPublishing, BinlogTable
+from cdc.mysql_table_map import binlog_columns
 from cdc.mysql_values import Odd
 from cdc.source_tables import SourceTable
 from trueup.model.errors import InvalidRecord

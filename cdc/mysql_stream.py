@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 import structlog
 from pymysqlreplication.constants import NONE_SOURCE
-from pymysqlreplication.event import GtidEvent, MariadbGtidEvent, QueryEvent, XAPrepareEvent, XidEvent
+from pymysqlreplication.event import GtidEvent, MariadbGtidEvent, QueryEvent, RotateEvent, XAPrepareEvent, XidEvent
 from pymysqlreplication.row_event import DeleteRowsEvent, RowsEvent, TableMapEvent, UpdateRowsEvent
 
 from cdc.mysql_binlog import Binlog
@@ -104,6 +104,9 @@ class BinlogStream:
             self._gtid = event.gtid
         elif isinstance(event, QueryEvent):
             self._statement(event)
+        elif isinstance(event, RotateEvent) and not self._in_transaction:
+            # The file before may be purged now: it holds nothing that is still needed.
+            self._move_boundary()
 
     def _statement(self, event: QueryEvent) -> None:
         text = _text(event.query)
@@ -122,6 +125,9 @@ class BinlogStream:
         self._in_transaction = False
         self._counters.transactions += 1
         self._counters.last_commit_us = event.timestamp * 1_000_000
+        self._move_boundary()
+
+    def _move_boundary(self) -> None:
         here = self._binlog.place
         boundary = self._progress.boundary
         self._progress.boundary = boundary._replace(file=here.file, pos=here.pos, gtids=dict(self._gtids))

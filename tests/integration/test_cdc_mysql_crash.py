@@ -139,6 +139,21 @@ def test_a_binlog_that_was_purged_unread_is_told_and_made_up_for(stack: MysqlSta
     assert len(gone) == len({message.partition for message in source.messages("purged.purged.orders")})
 
 
+def test_a_binlog_that_is_purged_after_it_was_read_is_no_gap(stack: MysqlStack) -> None:
+    source = stack.source("rotated")
+    insert_orders(source, 1, 3)
+    with reading(source) as reader:
+        reader.catch_up(source)
+        source.query("FLUSH BINARY LOGS")
+        reader.catch_up(source)
+    with closing(source.connect()) as connection:
+        last = master_status(connection).file
+    source.query(f"PURGE BINARY LOGS TO '{last}'")
+    with reading(source) as reader:
+        reader.catch_up(source)
+        assert (reader.counters.gaps, reader.counters.snapshot_rows) == (0, 0)
+
+
 def test_a_binlog_that_is_numbered_anew_is_refused_with_the_remedy(stack: MysqlStack) -> None:
     source = stack.source("reset")
     insert_orders(source, 1, 3)

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from cdc.counters import ReaderCounters
 from cdc.delivery import end_offsets
 from cdc.poll import PollSession, open_session
+from cdc.source_check import check_source
 from cdc.source_tables import settlement_tables
 from cdc.topics import HEARTBEAT_TOPIC, ensure_topics, source_topics, topic_plan
 from tests.integration.cdc_stack import (
@@ -34,6 +35,7 @@ from tests.integration.cdc_stack import (
 )
 from tests.integration.cdc_workload import Writer
 from tests.stream_verdicts import Opened, verdicts_of
+from trueup.checking.parts import settlement_needs
 from trueup.model.errors import ConfigurationError
 from trueup.settings import PollSettings
 from trueup.upstream.plan import WorkloadPlan
@@ -266,3 +268,4 @@ def test_a_role_that_may_only_read_is_enough(stack: Stack, tmp_path: Path) -> No
     with open_session(settings, ReaderCounters(), settlement_tables("public"), lambda: False) as session:
         assert session.poller.poll()
     assert len(source.messages()) == 1
+    assert check_source(role, settlement_needs(role)).faults == []

@@ -12,12 +12,14 @@ import orjson
 import pytest
 
 from cdc.counters import ReaderCounters
+from cdc.mysql_check import check_mysql
 from cdc.poll import open_session
 from cdc.source_tables import settlement_tables
 from cdc.topics import ensure_topics, topic_plan
 from tests.integration.cdc_stack import PARTITIONS, Message
 from tests.integration.mariadb_server import PASSWORD
 from tests.integration.mysql_stack import MysqlSource, MysqlStack, reading, running_stack
+from trueup.checking.parts import settlement_needs
 from trueup.embedded.ports import LOOPBACK
 from trueup.model.errors import ConfigurationError
 from trueup.settings import PollSettings
@@ -84,6 +86,7 @@ def test_changes_have_the_form_that_the_binlog_gives_them(stack: MysqlStack, tmp
         reader.wait_until(lambda: reader.counters.watermark_us > now_us + 100_000)
     by_poll = messages_of(pulled, logged.name)
     assert told(by_poll) == told(logged.messages())
+    assert check_mysql(pulled.settings.source, settlement_needs(pulled.settings.source)).faults == []
     assert {orjson.loads(message.value)["source"]["connector"] for message in by_poll} == {"mysql"}
 
 

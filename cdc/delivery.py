@@ -218,6 +218,10 @@ class DeliveryProducer:
         """For each topic given at the start, the end offset per partition: where the last delivered message stands + 1."""
         return {topic: list(ends) for topic, ends in self._ends.items()}
 
+    def partition_count(self, topic: str) -> int:
+        """How many partitions one of the topics given at the start has."""
+        return len(self._ends[topic])
+
     def close(self) -> None:
         """Give up what is not delivered (drain first to deliver it) and free the connections."""
         self._producer.purge()

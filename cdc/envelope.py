@@ -152,6 +152,10 @@ class TableEnvelopes:
         before = self._image(old)
         return [self._event(before, before, _NULL, "d", lsn, transaction, processing)]
 
+    def truncate(self, lsn: int, transaction: bytes, processing: bytes) -> bytes:
+        """The message that every row with a version below `lsn` is gone (op `t`). It has no key: it is for all rows."""
+        return self._value(_NULL, _NULL, "t", lsn, transaction, processing)
+
     def _image(self, row: Tuple) -> list[bytes]:
         """The JSON of each value."""
         try:
@@ -198,8 +202,19 @@ class TableEnvelopes:
             if part in (_NULL, _UNAVAILABLE):
                 raise InvalidRecord("missing-key", f"{self._table}.{self._topic_key} is NULL: the row has no partition")
             key += label + part
+        return key + b"}", self._value(before, after, op, lsn, transaction, processing)
+
+    def _value(
+        self,
+        before: list[bytes] | bytes,
+        after: list[bytes] | bytes,
+        op: str,
+        lsn: int,
+        transaction: bytes,
+        processing: bytes,
+    ) -> bytes:
         position = b"%d" % lsn
-        value = b"".join(
+        return b"".join(
             (
                 b'{"before":',
                 before if isinstance(before, bytes) else self._object(before),
@@ -216,4 +231,3 @@ class TableEnvelopes:
                 processing,
             )
         )
-        return key + b"}", value

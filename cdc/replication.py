@@ -37,6 +37,11 @@ _REFUSALS: Final = (
     "no password supplied",
     "permission denied",
     "must be superuser or replication role",
+    "certificate verify failed",
+    "does not match host name",
+    "does not support SSL",
+    "private key file",
+    "certificate file",
 )
 """Reasons that another attempt cannot change, in the server's own (English) words."""
 

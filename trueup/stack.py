@@ -120,6 +120,9 @@ class Stack:
                         "user": ROLE,
                         "database": DATABASE,
                         "password": SecretStr(self.postgres.password()),
+                        # The embedded server has no certificate, and its password is known.
+                        **dict.fromkeys(("password_file", "sslrootcert", "sslcert", "sslkey"), ""),
+                        "sslmode": "prefer",
                     }
                 ),
                 "kafka": base.kafka.model_copy(update={"bootstrap": bootstrap, "partitions": self._partitions}),

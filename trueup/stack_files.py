@@ -86,7 +86,7 @@ def for_dashboard(settings: Settings, password: str) -> Settings:
     reader = {"user": "dashboard", "password": SecretStr(password), "analyst_password": nothing}
     return settings.model_copy(
         update={
-            "source": settings.source.model_copy(update={"password": nothing}),
+            "source": settings.source.model_copy(update={"password": nothing, "password_file": ""}),
             "clickhouse": settings.clickhouse.model_copy(update=reader),
         }
     )

@@ -85,7 +85,8 @@ def read_user_specs(settings: Settings) -> UserSpecs:
             )
         if table.place not in known:
             columns = dict.fromkeys((*(held.columns if held is not None else ()), *table.columns))
-            more[table.place] = table._replace(columns=tuple(columns))
+            kinds = dict.fromkeys((*(held.kinds if held is not None else ()), *table.kinds))
+            more[table.place] = table._replace(columns=tuple(columns), kinds=tuple(kinds))
     topic_of = {name: table.topic(source.name) for name, table in tables.items()}
     topic_of |= {topic: topic for topic in sorted(file_topics)}
     return UserSpecs(specs, topic_of, tuple(more.values()), file_topics)
@@ -114,4 +115,5 @@ def source_table_of(leg: Leg, source: SourceSettings) -> SourceTable:
         )
     schema = before[-1] if before else source.schema_name
     primary_key = (leg.table.primary_key, *leg.table.also_primary)
-    return SourceTable(schema, name, primary_key, primary_key, leg.topic_columns)
+    kinds = tuple((column.name, column.kind) for column in leg.table.columns)
+    return SourceTable(schema, name, primary_key, primary_key, leg.topic_columns, kinds)

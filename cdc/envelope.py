@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from cdc.dialect import UNAVAILABLE
-from cdc.pgoutput import Tuple, Unchanged, Value
+from cdc.pgoutput import UNCHANGED, Tuple, Unchanged, Value
 from cdc.values import Fragment, fragment_of
 from trueup.model.errors import InvalidRecord
 
@@ -90,7 +90,8 @@ class TableEnvelopes:
         ]
         self._moving_places = sorted({names.index(column) for column in (*topic_key, *primary_key)})
         self._fragments: list[Fragment] = [fragment_of(type_oid) for _, type_oid in shape.columns]
-        self._labels = [(b"," if place else b"{") + orjson.dumps(name) + b":" for place, name in enumerate(names)]
+        labels = [orjson.dumps(name).replace(b"%", b"%%") for name in names]
+        self._form = b"{" + b",".join(label + b":%b" for label in labels) + b"}"
         self._table = shape.table
         self._topic_key = ", ".join(topic_key)
         self._source = b',"source":{"connector":"postgresql",%b,' % orjson.dumps(
@@ -159,8 +160,10 @@ class TableEnvelopes:
     def _image(self, row: Tuple) -> list[bytes]:
         """The JSON of each value."""
         try:
+            if UNCHANGED in row:
+                return [self._fragment(place, value) for place, value in enumerate(row)]
             return [
-                _NULL if value is None else _UNAVAILABLE if type(value) is Unchanged else fragment(value)  # type: ignore[arg-type]
+                _NULL if value is None else fragment(value)  # type: ignore[arg-type]  # it is bytes
                 for fragment, value in zip(self._fragments, row, strict=True)
             ]
         except ValueError as error:
@@ -169,11 +172,11 @@ class TableEnvelopes:
     def _images(self, old: Tuple, new: Tuple) -> tuple[list[bytes], list[bytes]]:
         """Both rows; what did not change, most of a row, is converted once."""
         before = self._image(old)
-        after = list(before)
         try:
-            for place, (was, value) in enumerate(zip(old, new, strict=True)):
-                if value != was:
-                    after[place] = self._fragment(place, value)
+            after = [
+                known if value == was else self._fragment(place, value)
+                for place, (known, was, value) in enumerate(zip(before, old, new, strict=True))
+            ]
         except ValueError as error:
             raise InvalidRecord("malformed-row", f"a row does not fit its table or its encoding: {error}") from None
         return before, after
@@ -184,7 +187,7 @@ class TableEnvelopes:
         return _UNAVAILABLE if isinstance(value, Unchanged) else self._fragments[place](value)
 
     def _object(self, image: Sequence[bytes]) -> bytes:
-        return b"".join([part for pair in zip(self._labels, image, strict=True) for part in pair]) + b"}"
+        return self._form % tuple(image)
 
     def _event(
         self,

@@ -42,6 +42,7 @@ _REFUSALS: Final = (
     "does not support SSL",
     "private key file",
     "certificate file",
+    "requires a valid client certificate",
 )
 """Reasons that another attempt cannot change, in the server's own (English) words."""
 

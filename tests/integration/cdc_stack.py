@@ -250,10 +250,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def running_stack(data_dir: Path) -> Iterator[Stack]:
+def running_stack(data_dir: Path, backoff: Backoff | None = None) -> Iterator[Stack]:
     postgres = Postgres(data_dir, free_port(), durable=False)
     kafka = Kafka(data_dir, free_port(), free_port())
-    supervisor = Supervisor(data_dir, [postgres.service(), kafka.service()], backoff=Backoff(first_seconds=0.1))
+    backoff = backoff or Backoff(first_seconds=0.1)
+    supervisor = Supervisor(data_dir, [postgres.service(), kafka.service()], backoff=backoff)
     supervisor.start()
     try:
         yield Stack(postgres, kafka, supervisor)

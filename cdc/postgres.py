@@ -25,7 +25,7 @@ from cdc.postgres_source import Connection, address_of, connect, conninfo_of, do
 from cdc.postgres_stream import ChangeStream
 from cdc.postgres_watch import TableWatch
 from cdc.publishing import Publishing
-from cdc.reader_state import Progress, ReaderState, SnapshotMark, read_state
+from cdc.postgres_state import Progress, ReaderState, SnapshotMark, read_postgres_state
 from cdc.replication import ReplicationConnection
 from cdc.source_tables import SourceTable, settlement_tables
 from trueup import __version__
@@ -93,7 +93,7 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
     counters.turn()
     with ExitStack() as session:
         connection = session.enter_context(connect(source))
-        state = read_state(bootstrap, source.name)
+        state = read_postgres_state(bootstrap, source.name)
         altered = prepare(connection, source, tables, state.mark.tables if state.mark else ())
         producer = DeliveryProducer(bootstrap, [table.topic(source.name) for table in tables])
         session.enter_context(closing(producer))

@@ -20,7 +20,7 @@ from psycopg import sql
 from cdc.envelope import TableShape, processing_stamp, transaction_stamp
 from cdc.postgres_source import Connection, columns_of
 from cdc.publishing import Publishing, TablePublisher
-from cdc.reader_state import SnapshotMark, write_mark
+from cdc.postgres_state import SnapshotMark, write_mark
 from cdc.replication import ReplicationConnection
 from cdc.source_tables import SourceTable, labels
 from trueup.model.errors import InvalidRecord

@@ -17,7 +17,7 @@ from cdc.delivery import QUEUED_MESSAGES_MAX
 from cdc.postgres_snapshot import copy_beside
 from cdc.postgres_source import Connection, connect, misfits, prepare
 from cdc.publishing import Publishing
-from cdc.reader_state import StateFollower, following_state, write_copied
+from cdc.postgres_state import StateFollower, following_state, write_copied
 from trueup.model.errors import TrueupError
 
 LOOK_SECONDS: Final = 1.0

@@ -12,7 +12,7 @@ from cdc.counters import ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.envelope import Event, SourceIdentity, TableEnvelopes, TableShape
 from cdc.fitting import misfit
-from cdc.reader_state import ask_for_copy
+from cdc.postgres_state import ask_for_copy
 from cdc.source_tables import SourceTable
 from cdc.topics import QUARANTINE_TOPIC
 from trueup.model.errors import InvalidRecord

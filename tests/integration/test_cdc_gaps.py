@@ -9,7 +9,7 @@ import pytest
 
 from cdc.metrics import reader_parts
 from cdc.postgres_slot import drop_slot
-from cdc.reader_state import ask_for_copy, read_state
+from cdc.postgres_state import ask_for_copy, read_postgres_state
 from cdc.topics import source_topic
 from tests.integration.cdc_stack import PARTITIONS, Source, Stack, reading, running_stack, wait_until
 
@@ -57,7 +57,7 @@ def test_a_lost_slot_is_told_and_what_was_deleted_meanwhile_goes(stack: Stack) -
     insert_orders(source, 1, 50)
     with reading(source) as reader:
         reader.catch_up(source)
-        wait_until(lambda: read_state(stack.kafka.bootstrap, source.name).progress is not None)
+        wait_until(lambda: read_postgres_state(stack.kafka.bootstrap, source.name).progress is not None)
         assert reader.counters.gaps == 0
     assert source.truncates() == {}
     assert drop_slot(source.settings.source)
@@ -127,7 +127,7 @@ def test_one_table_is_copied_again_while_it_is_written_to(stack: Stack) -> None:
                 connection.execute(f"UPDATE orders SET status = 'paid' WHERE order_id = {number}".encode())
                 connection.execute(f"DELETE FROM orders WHERE order_id = {3001 - number}".encode())
                 assert number < 2900, "the copy did not come"
-        reader.wait_until(lambda: not read_state(stack.kafka.bootstrap, source.name).asked)
+        reader.wait_until(lambda: not read_postgres_state(stack.kafka.bootstrap, source.name).asked)
         reader.catch_up(source)
         assert reader.counters.sessions == 1
         assert reader.counters.table("public.rule").snapshot_rows == 1

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from cdc.delivery import DeliveryProducer
-from cdc.reader_state import ask_for_copy, following_state
+from cdc.postgres_state import ask_for_copy, following_state
 from cdc.source_tables import SourceTable, settlement_tables
 from trueup.checking.parts import running_settings_of
 from trueup.model.errors import ConfigurationError, UnavailableError

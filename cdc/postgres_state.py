@@ -162,7 +162,7 @@ def following_state(bootstrap: str, source_name: str) -> Iterator[StateFollower]
         follower.close()
 
 
-def read_state(bootstrap: str, source_name: str) -> ReaderState:
+def read_postgres_state(bootstrap: str, source_name: str) -> ReaderState:
     """The entries of a source as they are now. Errors: UnavailableError when the broker does not answer."""
     with following_state(bootstrap, source_name) as follower:
         return follower.read_to_end()

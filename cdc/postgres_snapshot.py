@@ -19,8 +19,8 @@ from psycopg import sql
 
 from cdc.envelope import TableShape, processing_stamp, transaction_stamp
 from cdc.postgres_source import Connection, columns_of
-from cdc.publishing import Publishing, TablePublisher
 from cdc.postgres_state import SnapshotMark, write_mark
+from cdc.publishing import Publishing, TablePublisher
 from cdc.replication import ReplicationConnection
 from cdc.source_tables import SourceTable, labels
 from trueup.model.errors import InvalidRecord

@@ -97,12 +97,7 @@ def prepare(
     altered = misfits(connection, tables)
     for table in tables:
         if table.label in altered and table.label not in streamed:
-            raise ConfigurationError(
-                altered[table.label],
-                where=where,
-                remedy="set source.schema_name to the schema that holds the source tables, see the specs in `specs`, and "
-                "run `trueup check`",
-            )
+            raise _unreadable(altered[table.label], where)
     fitting = [table for table in tables if table.label not in altered]
     for table in fitting:
         _check_readable(connection, source, table, where)
@@ -121,6 +116,22 @@ def misfits(connection: Connection, tables: Sequence[SourceTable]) -> dict[str, 
         if error is not None:
             found[table.label] = error.what if columns else f"table {table.label} does not exist"
     return found
+
+
+def check_columns(connection: Connection, source: SourceSettings, table: SourceTable, where: str) -> None:
+    """Whether a table can be read and has the columns that are needed. Errors: ConfigurationError."""
+    for reason in misfits(connection, [table]).values():
+        raise _unreadable(reason, where)
+    _check_readable(connection, source, table, where)
+
+
+def _unreadable(reason: str, where: str) -> ConfigurationError:
+    return ConfigurationError(
+        reason,
+        where=where,
+        remedy="set source.schema_name to the schema that holds the source tables, see the specs in `specs`, and run "
+        "`trueup check`",
+    )
 
 
 def domain_bases(connection: Connection) -> Mapping[int, int]:

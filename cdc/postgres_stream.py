@@ -14,8 +14,8 @@ from cdc.envelope import TableShape, processing_stamp, transaction_stamp
 from cdc.heartbeat import SourceTime, encode_heartbeat
 from cdc.pgoutput import Begin, Commit, Delete, Insert, ProtocolError, Relation, Truncate, Update, parse
 from cdc.postgres_clock import ServerClock
-from cdc.publishing import Publishing, TablePublisher
 from cdc.postgres_state import Progress, send_progress
+from cdc.publishing import Publishing, TablePublisher
 from cdc.replication import KEEPALIVE, PAYLOAD_AT, ReplicationConnection, read_keepalive
 from cdc.topics import HEARTBEAT_TOPIC, READ_PARTITION
 from trueup.model.errors import InvalidRecord

@@ -16,8 +16,8 @@ import structlog
 from cdc.delivery import QUEUED_MESSAGES_MAX
 from cdc.postgres_snapshot import copy_beside
 from cdc.postgres_source import Connection, connect, misfits, prepare
-from cdc.publishing import Publishing
 from cdc.postgres_state import StateFollower, following_state, write_copied
+from cdc.publishing import Publishing
 from trueup.model.errors import TrueupError
 
 LOOK_SECONDS: Final = 1.0

@@ -18,6 +18,7 @@ from cdc.postgres_snapshot import copy_beside
 from cdc.postgres_source import Connection, connect, misfits, prepare
 from cdc.postgres_state import StateFollower, following_state, write_copied
 from cdc.publishing import Publishing
+from cdc.source_tables import SourceTable
 from trueup.model.errors import TrueupError
 
 LOOK_SECONDS: Final = 1.0
@@ -46,6 +47,7 @@ class TableWatch(threading.Thread):
         self._now_us = now_us
         self._stopping = threading.Event()
         self._told: set[str] = set()
+        self._done: set[str] = set()
 
     def stop(self) -> None:
         """End the thread."""
@@ -73,17 +75,19 @@ class TableWatch(threading.Thread):
                 if label not in publishing.counters.stopped:
                     publishing.stop(label, reason)
             for table in publishing.tables:
-                if table.label in asked and table.label not in unfit and not self._stopping.is_set():
-                    self._copy(connection, table.label, asked[table.label])
+                request = asked.get(table.label)
+                # What is done may not have come back from the topic yet.
+                if request and request not in self._done and table.label not in unfit and not self._stopping.is_set():
+                    self._copy(connection, table, request)
             self._refuse_unknown(set(asked))
 
-    def _copy(self, connection: Connection, label: str, request: str) -> None:
-        publishing = self._publishing
-        tables = [table for table in publishing.tables if table.label == label]
+    def _copy(self, connection: Connection, table: SourceTable, request: str) -> None:
+        publishing, label = self._publishing, table.label
         # A table that was dropped and made again is in no publication.
-        prepare(connection, publishing.source, tables)
-        if copy_beside(connection, publishing, tables, self._now_us, self._pause):
+        prepare(connection, publishing.source, [table])
+        if copy_beside(connection, publishing, [table], self._now_us, self._pause):
             write_copied(publishing.producer, publishing.source.name, label, request)
+            self._done.add(request)
             publishing.counters.stopped.pop(label, None)
             _log.info("table_copied_again", table=label)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -20,6 +20,7 @@ from cdc.postgres_source import connect
 from cdc.source_check import NeededTable, check_source
 from cdc.source_tables import settlement_tables
 from tests.integration.cdc_stack import Reader, Source, Stack, reading, running_stack, wait_until
+from tests.integration.tls_front import tls_front
 from trueup.embedded.ports import LOOPBACK
 from trueup.model.errors import ConfigurationError
 from trueup.model.tables import TABLES
@@ -67,20 +68,13 @@ def write_pair(directory: Path, name: str, pair: Pair) -> tuple[str, str]:
     return str(crt), str(key)
 
 
-def with_tls(stack: Stack, directory: Path) -> dict[str, str]:
-    """Let the server speak TLS, and take the role `sealed` by its certificate alone. The settings of a client."""
-    authority = certificate("authority")
-    cluster = stack.postgres.data_dir.resolve() / "postgres"
-    owner = (cluster / "PG_VERSION").stat()
-    rules = cluster / "pg_hba.conf"
-    rules.write_text(f"hostssl all sealed {LOOPBACK}/32 cert\n" + rules.read_text("ascii"), "ascii")
-    root, _ = write_pair(directory, "root", authority)
-    shutil.copy(root, cluster / "root.crt")
-    write_pair(cluster, "server", certificate("server", authority))
-    for name in ("root.crt", "server.crt", "server.key"):
-        shutil.chown(cluster / name, owner.st_uid, owner.st_gid)
-    sslcert, sslkey = write_pair(directory, "client", certificate("sealed", authority))
-    return {"sslmode": "verify-full", "sslrootcert": root, "sslcert": sslcert, "sslkey": sslkey}
+def server_context(directory: Path, authority: Pair, root: str) -> ssl.SSLContext:
+    """Of a server that takes clients with a certificate of the authority alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*write_pair(directory, "server", certificate("server", authority)))
+    context.load_verify_locations(root)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def documented_statements() -> list[str]:
@@ -122,31 +116,30 @@ def test_a_role_with_the_documented_rights_and_no_more_reads_everything(stack: S
 
 def test_every_connection_speaks_tls_and_checks_the_server(stack: Stack, tmp_path: Path) -> None:
     source = stack.source("tls")
-    settings = with_tls(stack, tmp_path)
-    source.query("CREATE ROLE sealed LOGIN SUPERUSER REPLICATION")
-    source.query("ALTER SYSTEM SET ssl_ca_file = 'root.crt'")
-    source.query("ALTER SYSTEM SET ssl = on")
-    source.query("SELECT pg_reload_conf()")
-    wait_until(lambda: source.query("SHOW ssl") == [("on",)])
-    sealed = source.settings.source.model_copy(update={"user": "sealed", "password": SecretStr(""), **settings})
-    with reading(Source(stack, Settings(source=sealed, kafka=source.settings.kafka))) as reader:
-        reader.catch_up(source)
-        used = source.query(
-            "SELECT ssl, backend_type FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'sealed'"
-        )
-        assert ("walsender" in {kind for _, kind in used}, {ssl for ssl, _ in used}) == (True, {True})
-        source.query("INSERT INTO rule VALUES (1, 'daily', true, 10, 'USD', false)")
-        reader.catch_up(source)
-    assert source.mirror() == source.truth()
-    other, _ = write_pair(tmp_path, "other", certificate("another authority"))
-    for change, what in (
-        ({"sslrootcert": other}, "certificate verify failed"),
-        ({"sslrootcert": str(tmp_path / "absent")}, "does not exist"),
-        ({"host": "localhost"}, "does not match host name"),
-        ({"sslcert": "", "sslkey": ""}, "valid client certificate"),
-    ):
-        with pytest.raises(ConfigurationError, match=what):
-            connect(sealed.model_copy(update=change))
+    authority = certificate("authority")
+    root, _ = write_pair(tmp_path, "root", authority)
+    sslcert, sslkey = write_pair(tmp_path, "client", certificate("reader", authority))
+    with tls_front(server_context(tmp_path, authority, root), source.settings.source.port) as front:
+        files = {"sslrootcert": root, "sslcert": sslcert, "sslkey": sslkey}
+        sealed = source.settings.source.model_copy(update={"port": front.port, "sslmode": "verify-full", **files})
+        with reading(Source(stack, Settings(source=sealed, kafka=source.settings.kafka))) as reader:
+            reader.catch_up(source)
+            source.query("INSERT INTO rule VALUES (1, 'daily', true, 10, 'USD', false)")
+            reader.catch_up(source)
+        assert source.mirror() == source.truth()
+        # The reader's own, replication, the clock, the watch, and questions for domains: all of them came this way.
+        assert len(front.clients) >= 5
+        assert all("(('commonName', 'reader'),)" in client for client in front.clients)
+        assert front.refused == 0
+        other, _ = write_pair(tmp_path, "other", certificate("another authority"))
+        for change, what in (
+            ({"sslrootcert": other}, "certificate verify failed"),
+            ({"sslrootcert": str(tmp_path / "absent")}, "does not exist"),
+            ({"host": "localhost"}, "does not match host name"),
+            ({"port": source.settings.source.port}, "does not support SSL"),
+        ):
+            with pytest.raises(ConfigurationError, match=what):
+                connect(sealed.model_copy(update=change))
 
 
 def test_a_password_file_that_is_not_there_is_told(stack: Stack) -> None:

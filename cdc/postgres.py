@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
+from typing import Final
 
 import psycopg
 import structlog
@@ -21,7 +22,7 @@ from cdc.postgres_clock import ServerClock
 from cdc.postgres_slot import Slot, find_slot, remove_slot
 from cdc.postgres_snapshot import copy_missing, still_valid, take_snapshot
 from cdc.postgres_source import Connection, address_of, connect, conninfo_of, domain_bases, prepare
-from cdc.postgres_state import Progress, ReaderState, SnapshotMark, read_postgres_state
+from cdc.postgres_state import Progress, ReaderState, SnapshotMark, read_postgres_state, write_mark
 from cdc.postgres_stream import ChangeStream
 from cdc.postgres_watch import TableWatch
 from cdc.publishing import Publishing
@@ -30,6 +31,8 @@ from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, settlement_tables
 from trueup import __version__
 from trueup.settings import Settings, SourceSettings
+
+NO_SLOT: Final = ""
 
 _log = structlog.get_logger()
 
@@ -134,13 +137,18 @@ def _usable_mark(
     if slot is not None:
         _log.warning("slot_unusable", slot=source.slot, lost=slot.lost, snapshot_marked=mark is not None)
         remove_slot(connection, source)
+    if mark is not None:
+        # Of no slot from now on: else a new slot would pass for the old one if this ends before all is copied.
+        write_mark(publishing.producer, source.name, mark._replace(slot=NO_SLOT))
     return None
 
 
 def _gap(
     slot: Slot | None, mark: SnapshotMark, progress: Progress | None, system_id: str, source: SourceSettings
 ) -> Gap:
-    if mark.system_id != system_id:
+    if mark.slot == NO_SLOT:
+        reason = "the copy that makes up for lost log was not completed"
+    elif mark.system_id != system_id:
         reason = "the source is another server"
     elif mark.slot != source.slot:
         reason = f"the slot is {source.slot}, no longer {mark.slot}"

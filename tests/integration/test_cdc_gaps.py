@@ -86,6 +86,24 @@ def test_a_lost_slot_is_told_and_what_was_deleted_meanwhile_goes(stack: Stack) -
         assert reader.counters.gaps == 0
 
 
+def test_a_repair_that_was_interrupted_begins_anew(stack: Stack) -> None:
+    source = stack.source("interrupted")
+    insert_orders(source, 1, 20_000)
+    with reading(source) as reader:
+        reader.catch_up(source)
+    assert drop_slot(source.settings.source)
+    source.query("DELETE FROM orders WHERE order_id % 100 = 0")
+    with reading(source) as reader:
+        reader.wait_until(lambda: reader.counters.snapshot_rows > 0)
+    assert source.slot_exists()
+    with reading(source) as reader:
+        reader.catch_up(source)
+        if reader.counters.snapshot_rows:
+            assert "was not completed" in str(reader.counters.gap)
+            assert reader.counters.snapshot_rows == 19_800
+    assert source.mirror() == source.truth()
+
+
 def test_a_slot_that_the_server_invalidated_is_a_gap(stack: Stack) -> None:
     source = stack.source("invalidated")
     insert_orders(source, 1, 10)

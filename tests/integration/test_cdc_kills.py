@@ -14,16 +14,16 @@ import orjson
 import psycopg
 import pytest
 
-from tests.integration.cdc_stack import WAIT_SECONDS, Source, is_truncate, running_stack, wait_until
+from tests.integration.cdc_stack import WAIT_SECONDS, Source, is_truncate, running_stack
 from tests.integration.cdc_workload import Writer
 from tests.integration.test_cdc_crash import confirmed_lsn, start_reader, written_lsn
 from trueup.embedded.service import Backoff
-from trueup.embedded.supervisor import Supervisor
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = 20
-PAUSE_SECONDS_MAX = 1.5
+WINDOW_SECONDS = 1.5
+UP_SECONDS_MAX = 180.0
 
 
 class PatientWriter(threading.Thread):
@@ -80,32 +80,34 @@ class Keeper(threading.Thread):
         self.join(WAIT_SECONDS)
 
 
-def killer(supervisor: Supervisor, name: str) -> Callable[[], None]:
-    return lambda: supervisor.kill(name) if name in {s.name for s in supervisor.states() if s.pid} else None
+def is_reading(source: Source) -> bool:
+    try:
+        return confirmed_lsn(source) > 0
+    except psycopg.Error:
+        return False
 
 
-def kill_often(kill: Callable[[], None], is_up: Callable[[], bool], seed: str, done: list[int]) -> None:
-    """Kill, wait until it is up, go on for a random moment, and so on."""
-    pick = random.Random(seed)
-    for _ in range(KILLS):
-        wait_until(is_up)
-        time.sleep(pick.uniform(0, PAUSE_SECONDS_MAX))
-        kill()
-        done.append(1)
+def wait_long(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + UP_SECONDS_MAX
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time limit"
+        time.sleep(0.05)
 
 
 def out_of_order(source: Source) -> list[tuple[bytes, int]]:
     """Keys whose messages tell a version for the first time after a higher one was told."""
-    known: dict[tuple[str, bytes], list[int]] = {}
+    highest: dict[tuple[str, bytes], int] = {}
+    known: set[tuple[str, bytes, int]] = set()
     wrong = []
     for message in source.messages():
         if is_truncate(message):
             continue
         version = int(orjson.loads(message.value)["source"]["lsn"])
-        told = known.setdefault((message.topic, message.key), [])
-        if told and version < max(told) and version not in told:
+        place = (message.topic, message.key)
+        if version < highest.get(place, 0) and (*place, version) not in known:
             wrong.append((message.key, version))
-        told.append(version)
+        highest[place] = max(version, highest.get(place, 0))
+        known.add((*place, version))
     return wrong
 
 
@@ -113,45 +115,36 @@ def test_kills_of_reader_broker_and_database_lose_nothing(tmp_path: Path) -> Non
     seed = random.SystemRandom().randrange(10**6)
     # Shown when the test fails; the moments of the kills follow from it.
     sys.stdout.write(f"seed {seed}\n")
+    pick = random.Random(seed)
     backoff = Backoff(first_seconds=0.05, max_seconds=0.2, healthy_after_seconds=0.5, restart_attempts_max=1000)
     with running_stack(tmp_path / "stack", backoff) as stack:
         source = stack.source("killed")
         writers = [PatientWriter(source, number, 100 * seed) for number in range(2)]
         keeper = Keeper(source, tmp_path)
         keeper.start()
-        wait_until(lambda: confirmed_lsn(source) > 0)
+        wait_long(lambda: is_reading(source))
         for writer in writers:
             writer.start()
 
-        def is_up(name: str) -> bool:
-            return any(s.name == name and str(s.state) == "ready" for s in stack.supervisor.states())
+        def all_are_up() -> bool:
+            return all(str(state.state) == "ready" for state in stack.supervisor.states()) and is_reading(source)
 
-        def is_reading() -> bool:
-            try:
-                return confirmed_lsn(source) > 0
-            except psycopg.Error:
-                return False
-
-        kills: dict[str, tuple[Callable[[], None], Callable[[], bool]]] = {
-            "reader": (keeper.kill, is_reading),
-            "kafka": (killer(stack.supervisor, "kafka"), lambda: is_up("kafka")),
-            "postgres": (killer(stack.supervisor, "postgres"), lambda: is_up("postgres")),
+        kills: dict[str, Callable[[], None]] = {
+            "reader": keeper.kill,
+            "kafka": lambda: stack.supervisor.kill("kafka"),
+            "postgres": lambda: stack.supervisor.kill("postgres"),
         }
-        done: dict[str, list[int]] = {name: [] for name in kills}
-        threads = [
-            threading.Thread(target=kill_often, args=(*how, f"{seed}-{name}", done[name]))
-            for name, how in kills.items()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert {name: len(each) for name, each in done.items()} == dict.fromkeys(kills, KILLS)
-        stack.supervisor.wait_ready(WAIT_SECONDS)
+        for _ in range(KILLS):
+            wait_long(all_are_up)
+            began = time.monotonic()
+            for moment, name in sorted((pick.uniform(0, WINDOW_SECONDS), name) for name in kills):
+                time.sleep(max(0.0, began + moment - time.monotonic()))
+                kills[name]()
+        wait_long(all_are_up)
         for writer in writers:
             writer.stop()
         end = written_lsn(source)
-        wait_until(lambda: confirmed_lsn(source) >= end)
+        wait_long(lambda: confirmed_lsn(source) >= end)
         keeper.stop()
         assert keeper.exits[-1] == 0, (tmp_path / "reader.log").read_text()[-2000:]
         assert sum(writer.committed for writer in writers) > 100

@@ -73,8 +73,8 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
         unfit = unfit_tables(connection, tables)
         if unfit and mark is None:
             raise _unusable(unfit, source)
+        counters.stopped = dict(unfit)
         for label, reason in unfit.items():
-            counters.stopped[label] = reason
             _log.error("table_stopped", table=label, reason=reason)
         producer = DeliveryProducer(bootstrap, [table.topic(source.name) for table in tables])
         session.enter_context(closing(producer))

@@ -1,4 +1,4 @@
-"""Builds Debezium envelopes (JSON without the embedded schema) from the rows of one MySQL or MariaDB table. Pure.
+"""Builds Debezium envelopes (JSON without the embedded schema) from the rows of one MySQL or MariaDB table.
 
 Source: Debezium 3 MySQL and MariaDB connectors, data change events.
 """
@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import orjson
 
-from cdc.mysql_columns import MysqlColumn, misfit
+from cdc.mysql_columns import MysqlColumn
+from cdc.mysql_fitting import misfit
 from cdc.mysql_values import NULL, Odd, fragment_of
 from cdc.position import position_of
 from cdc.source_tables import SourceTable
@@ -78,9 +79,7 @@ class BinlogEnvelopes:
         ]
         self._moving = sorted({names.index(column) for column in (*table.topic_key, *table.primary_key)})
         self._key_names = f"{table.name}.{', '.join(table.topic_key)}"
-        self._source = b',"source":%b,' % orjson.dumps(
-            {**identity._asdict(), "db": table.schema, "table": table.name, "sequence": None}
-        ).rstrip(b"}")
+        self._source = _source_of(identity, table)
 
     def insert(self, new: Row, place: Place, stamp: Stamp, now_us: int, op: str = "c") -> list[Event]:
         """The event of a new row (op `c`), or of a copied one (op `r`).
@@ -156,15 +155,32 @@ class BinlogEnvelopes:
         value = b"".join(
             (
                 b'{"before":', self._object(before), b',"after":', self._object(after), self._source,
-                b'"snapshot":"%b",%b,"server_id":%d,"gtid":%b,"file":%b,"pos":%d,"row":%d,"thread":null,"query":null}'
-                % (
-                    stamp.snapshot.encode(), _times(stamp.commit_us), stamp.server_id, orjson.dumps(stamp.gtid),
-                    orjson.dumps(place.file), place.pos, place.row,
-                ),
+                _standing(place, stamp),
                 b',"transaction":null,"op":"', op.encode(), b'",', _times(now_us), b"}",
             )
         )  # fmt: skip
         return key + b"}", value
+
+
+def truncation(identity: Identity, table: SourceTable, place: Place, stamp: Stamp, now_us: int) -> bytes:
+    """The message that every row of a table with a version below the place's is gone (op `t`). It has no key: it is for all."""
+    return b'{"before":null,"after":null%b%b,"transaction":null,"op":"t",%b}' % (
+        _source_of(identity, table), _standing(place, stamp), _times(now_us),
+    )  # fmt: skip
+
+
+def _source_of(identity: Identity, table: SourceTable) -> bytes:
+    """What `source` says of every event of a table."""
+    said = {**identity._asdict(), "db": table.schema, "table": table.name, "sequence": None}
+    return b',"source":%b,' % orjson.dumps(said).rstrip(b"}")
+
+
+def _standing(place: Place, stamp: Stamp) -> bytes:
+    """What `source` says of one event, to its end."""
+    return b'"snapshot":"%b",%b,"server_id":%d,"gtid":%b,"file":%b,"pos":%d,"row":%d,"thread":null,"query":null}' % (
+        stamp.snapshot.encode(), _times(stamp.commit_us), stamp.server_id, orjson.dumps(stamp.gtid),
+        orjson.dumps(place.file), place.pos, place.row,
+    )  # fmt: skip
 
 
 def _times(time_us: int) -> bytes:

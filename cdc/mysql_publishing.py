@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
 from cdc.counters import ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.mysql_columns import MysqlColumn
-from cdc.mysql_envelope import BinlogEnvelopes, Event, Identity
+from cdc.mysql_envelope import BinlogEnvelopes, Event, Identity, Place, Stamp, truncation
 from cdc.publishing import QUARANTINED_BYTES_MAX
 from cdc.source_tables import SourceTable
 from cdc.topics import QUARANTINE_TOPIC
 from trueup.model.errors import InvalidRecord
 
 _log = structlog.get_logger()
+
+_BROADCAST: Final = ("trueup-broadcast", b"1")
+"""Says that a message stands in every partition of its topic."""
 
 Make = Callable[[BinlogEnvelopes], list[Event]]
 
@@ -97,6 +102,18 @@ class BinlogPublishing:
         self.tables = tuple(tables)
         self._by_place = {table.place: table for table in tables}
         self._known: dict[tuple[str, str], BinlogTable] = {}
+        self._written = {topic for topic, ends in producer.positions().items() if any(ends)}
+
+    def was_written(self, table: SourceTable) -> bool:
+        """Whether the topic of a table had messages when this was made."""
+        return table.topic(self.identity.name) in self._written
+
+    def truncate(self, table: SourceTable, place: Place, stamp: Stamp) -> None:
+        """Say in every partition that the rows with a version below the place's are gone. Errors: UnavailableError."""
+        topic = table.topic(self.identity.name)
+        value = truncation(self.identity, table, place, stamp, time.time_ns() // 1000)
+        for partition in range(len(self.producer.positions()[topic])):
+            self.producer.send(topic, None, value, partition, [_BROADCAST])
 
     def table(self, place: tuple[str, str], columns: tuple[MysqlColumn, ...]) -> BinlogTable | None:
         """The publisher of a table with these columns; None for a table that is none of ours."""

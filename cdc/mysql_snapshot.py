@@ -3,6 +3,7 @@
 MariaDB tells the position that belongs to a consistent snapshot. MySQL does not: there the server is held still by a read
 lock for as long as it takes to open the snapshot and ask for the position. A row that was copied has the position of the
 snapshot as its version: whatever is streamed from there on begins behind it, and whatever was streamed before lies below it.
+A copy that is made again ends with a truncation (op `t`) one byte before: what was told once and is not in the copy is gone.
 """
 
 from __future__ import annotations
@@ -74,8 +75,14 @@ def copy_tables(
             row.publisher.count.snapshot_rows += 1
         if held is not None:
             _publish(held, place, stamps["last"])
+    if stop.is_set():
+        return None
+    for table in tables:
+        if publishing.was_written(table):
+            # After the rows, so that whoever applies it takes away no row that is still there.
+            publishing.truncate(table, place._replace(pos=place.pos - 1), stamps["true"])
     _log.info("snapshot_completed", rows=publishing.counters.snapshot_rows)
-    return None if stop.is_set() else place
+    return place
 
 
 def _open_snapshot(reading: Connection, asking: Connection, server: Server) -> Place:

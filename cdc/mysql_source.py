@@ -12,10 +12,12 @@ from pymysql.converters import encoders
 from pymysql.cursors import DictCursor
 
 from cdc.credentials import password_of
-from cdc.mysql_columns import MysqlColumn, catalogue_column, misfit
+from cdc.mysql_columns import MysqlColumn, catalogue_column
 from cdc.mysql_envelope import Place
+from cdc.mysql_fitting import misfit
 from cdc.source_tables import SourceTable
 from trueup.model.errors import ConfigurationError, UnavailableError
+from trueup.model.faults import Fault
 from trueup.settings import SourceSettings
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
@@ -134,26 +136,36 @@ def binlog_sizes(connection: Connection) -> dict[str, int]:
     return {str(row["Log_name"]): int(row["File_size"]) for row in query(connection, "SHOW BINARY LOGS")}
 
 
+def server_faults(connection: Connection, source: SourceSettings) -> list[Fault]:
+    """What the server does otherwise than is needed; each with the statement that mends it."""
+    where, held = address_of(source), _variables(connection)
+    faults = []
+    for name, (needed, remedy) in _NEEDED.items():
+        value = held.get(name, needed if name in _OPTIONAL else "not there")
+        if value.upper() != needed:
+            faults.append(Fault(f"{name} of the source is {value}, not {needed}", where, remedy))
+    if held.get("server_id", "0") == "0":
+        faults.append(Fault("server_id of the source is 0: it serves no readers", where, "SET GLOBAL server_id = 1"))
+    return faults
+
+
 def check_server(connection: Connection, source: SourceSettings) -> Server:
-    """Whether the server writes its binlog as it is needed.
+    """What the server is, if it writes its binlog as it is needed.
 
     Raises:
         ConfigurationError: it does not; the remedy names the statement.
     """
-    where = address_of(source)
-    wanted = ", ".join(f"'{name}'" for name in (*_NEEDED, "server_id", "server_uuid"))
-    found = query(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({wanted})")
-    held = {str(row["Variable_name"]).lower(): str(row["Value"]) for row in found}
-    for name, (needed, remedy) in _NEEDED.items():
-        if held.get(name, needed if name in _OPTIONAL else "not there").upper() != needed:
-            value = held.get(name, "not there")
-            raise ConfigurationError(f"{name} of the source is {value}, not {needed}", where=where, remedy=remedy)
-    if held.get("server_id", "0") == "0":
-        raise ConfigurationError(
-            "server_id of the source is 0: it serves no readers", where=where, remedy="SET GLOBAL server_id = 1"
-        )
+    for fault in server_faults(connection, source):
+        raise ConfigurationError(fault.what, where=fault.where, remedy=fault.remedy)
+    held = _variables(connection)
     connector = "mariadb" if "mariadb" in connection.get_server_info().lower() else "mysql"
     return Server(connector, held.get("server_uuid", ""), int(held["server_id"]))
+
+
+def _variables(connection: Connection) -> dict[str, str]:
+    wanted = ", ".join(f"'{name}'" for name in (*_NEEDED, "server_id", "server_uuid"))
+    found = query(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({wanted})")
+    return {str(row["Variable_name"]).lower(): str(row["Value"]) for row in found}
 
 
 def columns_of(connection: Connection, table: SourceTable) -> tuple[MysqlColumn, ...]:

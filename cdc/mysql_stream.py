@@ -13,24 +13,27 @@ from typing import Any, Final
 import orjson
 import structlog
 from pymysqlreplication.constants import NONE_SOURCE
-from pymysqlreplication.event import GtidEvent, MariadbGtidEvent, QueryEvent, XAPrepareEvent, XidEvent
+from pymysqlreplication.event import GtidEvent, MariadbGtidEvent, QueryEvent, RotateEvent, XAPrepareEvent, XidEvent
 from pymysqlreplication.row_event import DeleteRowsEvent, RowsEvent, TableMapEvent, UpdateRowsEvent
 
 from cdc.mysql_binlog import Binlog
 from cdc.mysql_clock import MysqlClock
-from cdc.mysql_columns import binlog_columns
 from cdc.mysql_envelope import BinlogEnvelopes, Event, Place, Stamp
 from cdc.mysql_progress import MARK_SECONDS, Progress
 from cdc.mysql_publishing import BinlogPublishing, BinlogTable
+from cdc.mysql_table_map import binlog_columns
 from cdc.mysql_values import Odd
+from cdc.source_tables import SourceTable
 from trueup.model.errors import InvalidRecord
 
 _STANDALONE: Final = 1
 _ENDS: Final = frozenset({"COMMIT", "ROLLBACK"})
-_UNTOLD: Final = re.compile(
-    r"\s*(?:/\*.*?\*/\s*)*(truncate|insert|update|delete|replace|load)\b", re.IGNORECASE | re.DOTALL
+_CHANGING: Final = re.compile(
+    r"\s*(?:/\*.*?\*/\s*)*(truncate|drop\s+table|rename\s+table|alter\s+table.*\brename\s+(?:to|as)|insert|update|delete"
+    r"|replace|load)\b(.*)",
+    re.IGNORECASE | re.DOTALL,
 )
-"""Statements whose effect on rows is not in the binlog as rows."""
+"""Statements that change rows or take tables away, though the binlog holds no rows of it."""
 
 _ODDITIES: Final = {
     NONE_SOURCE.OUT_OF_DATE_RANGE: Odd.ZERO_DATE,
@@ -101,6 +104,9 @@ class BinlogStream:
             self._gtid = event.gtid
         elif isinstance(event, QueryEvent):
             self._statement(event)
+        elif isinstance(event, RotateEvent) and not self._in_transaction:
+            # The file before may be purged now: it holds nothing that is still needed.
+            self._move_boundary()
 
     def _statement(self, event: QueryEvent) -> None:
         text = _text(event.query)
@@ -109,9 +115,9 @@ class BinlogStream:
         elif text in _ENDS:
             self._committed(event)
         else:
-            found = _UNTOLD.match(text)
+            found = _CHANGING.match(text)
             if found is not None:
-                self._untold(found[1].lower(), text, event)
+                self._changed_without_rows(found[1].lower().split()[0], found[2], event)
             if not self._in_transaction:
                 self._committed(event)
 
@@ -119,44 +125,61 @@ class BinlogStream:
         self._in_transaction = False
         self._counters.transactions += 1
         self._counters.last_commit_us = event.timestamp * 1_000_000
+        self._move_boundary()
+
+    def _move_boundary(self) -> None:
         here = self._binlog.place
         boundary = self._progress.boundary
         self._progress.boundary = boundary._replace(file=here.file, pos=here.pos, gtids=dict(self._gtids))
 
-    def _untold(self, verb: str, text: str, event: QueryEvent) -> None:
-        """A statement changed rows and the binlog does not say which: nothing can be told but that."""
+    def _changed_without_rows(self, verb: str, objects: str, event: QueryEvent) -> None:
         schema = _text(event.schema)
+        start = self._start_of(event)
         for table in self._publishing.tables:
-            if re.search(rf"\b{re.escape(table.name)}\b", text) and (schema == table.schema or table.schema in text):
+            named = re.search(rf"(?<![\w$]){re.escape(table.name)}(?![\w$])", objects)
+            if not named or (schema != table.schema and table.schema not in objects):
+                continue
+            if verb == "truncate":
+                self._publishing.truncate(table, start, self._stamp(event))
+            elif verb in {"drop", "rename", "alter"}:
+                self._stop(table, f"table {table.label} was dropped or renamed")
+            else:
+                what = f"{verb.upper()} of table {table.label} was logged as a statement: its rows are not known"
+                _log.error("rows_not_told", table=table.label, reason=what)
                 publisher = BinlogTable(table, (), self._publishing)
-                what = f"{verb.upper()} of table {table.label} left no rows in the binlog: compare it with the source"
-                _log.error("rows_not_told", table=table.label, statement=verb)
-                publisher.quarantine(text.encode(), self._binlog.place.version, InvalidRecord("statement-format", what))
+                publisher.quarantine(objects.encode(), start.version, InvalidRecord("statement-format", what))
+
+    def _start_of(self, event: Any) -> Place:
+        return Place(self._binlog.place.file, event.packet.log_pos - event.packet.event_size)
+
+    def _stamp(self, event: Any) -> Stamp:
+        return Stamp(event.timestamp * 1_000_000, event.packet.server_id, self._gtid)
+
+    def _stop(self, table: SourceTable, reason: str) -> None:
+        """It is copied again once it can be read; whoever starts anew learns that from the place that is kept."""
+        if table.label not in self._counters.stopped:
+            _log.error("table_stopped", table=table.label, reason=reason)
+        self._counters.stopped[table.label] = reason
+        boundary = self._progress.boundary
+        tables = tuple(held for held in boundary.tables if held != table.label)
+        self._progress.boundary = boundary._replace(tables=tables)
 
     def _learn(self, event: TableMapEvent) -> None:
         columns = binlog_columns(event.columns, bytes(event.null_bitmask))
         publisher = self._tables[event.table_id] = self._publishing.table((event.schema, event.table), columns)
         if publisher is None:
             return
-        label, stopped, boundary = publisher.table.label, self._counters.stopped, self._progress.boundary
         if publisher.stopped:
-            if label not in stopped:
-                _log.error("table_stopped", table=label, reason=publisher.stopped)
-            stopped[label] = publisher.stopped
-            # It must be copied once it can be read again; whoever starts anew learns that from the place that is kept.
-            tables = tuple(held for held in boundary.tables if held != label)
-            self._progress.boundary = boundary._replace(tables=tables)
-        elif stopped.pop(label, None) is not None:
-            _log.info("table_readable_again", table=label)
+            self._stop(publisher.table, publisher.stopped)
+        elif self._counters.stopped.pop(publisher.table.label, None) is not None:
+            _log.info("table_readable_again", table=publisher.table.label)
             self._copy_wanted = True
 
     def _rows(self, event: RowsEvent) -> None:
         publisher = self._tables.get(event.table_id)
         if publisher is None:
             return
-        end = event.packet.log_pos
-        start = Place(self._binlog.place.file, end - event.packet.event_size)
-        stamp = Stamp(event.timestamp * 1_000_000, event.packet.server_id, self._gtid)
+        start, stamp = self._start_of(event), self._stamp(event)
         now_us = time.time_ns() // 1000
         try:
             rows = event.rows

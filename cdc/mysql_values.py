@@ -217,8 +217,8 @@ def _duration_from(column: MysqlColumn, raw: bytes) -> object:
 
 _FROM_TEXT: Final[dict[str, Callable[[MysqlColumn, bytes], object]]] = {
     "int": lambda _, raw: int(raw),
-    "float": lambda _, raw: orjson.loads(raw) + 0.0,
-    "double": lambda _, raw: orjson.loads(raw) + 0.0,
+    "float": lambda _, raw: orjson.loads(raw) * 1.0,
+    "double": lambda _, raw: orjson.loads(raw) * 1.0,
     "decimal": lambda _, raw: Decimal(raw.decode()),
     "set": lambda _, raw: set(raw.decode().split(",")),
     "date": _date_from,

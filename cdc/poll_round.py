@@ -27,6 +27,7 @@ DELIVERY_SECONDS_MAX: Final = 120.0
 CHANGES_NOTED_MAX: Final = 50_000
 """So many changes wait for their delivery before what was read becomes what is remembered."""
 
+_TIME_OIDS: Final = frozenset({1114, 1184})
 _POLLED: Final = b'"polled":true,'
 _log = structlog.get_logger()
 
@@ -101,7 +102,7 @@ class Poller:
         _check(table, shape)
         held = self._memory.polled(table)
         column = self._options.time_column
-        is_timed = any(name == column for name, _ in shape.columns)
+        is_timed = any(name == column and type_oid in _TIME_OIDS for name, type_oid in shape.columns)
         since = self._since(held, at_us) if is_timed else None
         if since is None:
             self._memory.start_seeing()

@@ -18,6 +18,7 @@ from cdc.topics import QUARANTINE_TOPIC
 from trueup.model.errors import InvalidRecord
 from trueup.settings import SourceSettings
 
+_CONNECTORS: Final = {"postgres": "postgresql", "mysql": "mysql"}
 QUARANTINED_BYTES_MAX: Final = 256 * 1024
 OID_OF_USERS_MIN: Final = 16_384
 """Types from here on were made in this database."""
@@ -114,7 +115,7 @@ class Publishing:
         self.tables = tuple(tables)
         self.producer = producer
         self.counters = counters
-        self._identity = SourceIdentity(version, source.name, source.database)
+        self._identity = SourceIdentity(version, source.name, source.database, _CONNECTORS[source.kind])
         self._domains_of = domains_of
         self._domains = domains_of()
         self._looked_up: set[int] = set()

@@ -297,17 +297,19 @@ class Settings(BaseSettings):
         """All databases that are read; users' own specs name tables of the first one."""
         return self.source, *self.more_sources
 
+    def schema_of(self, source_name: str) -> str:
+        """The schema of the tables of a source; that of the first one for a source that is not read any more."""
+        return next((one.schema_name for one in self.sources if one.name == source_name), self.source.schema_name)
+
     @model_validator(mode="after")
     def _apart(self) -> Settings:
         """Two sources under one name, or on one slot, would be one."""
         taken: set[tuple[object, ...]] = set()
         for source in self.sources:
-            if source.schema_name != self.source.schema_name:
-                raise ValueError(
-                    f"the tables of source {source.name} are in another schema than those of {self.source.name}"
-                )
             for place in (("name", source.name), ("slot", source.host, source.port, source.slot)):
-                if place in taken and (place[0] == "name" or source.reader == "replication"):
+                if place in taken and (
+                    place[0] == "name" or (source.kind, source.reader) == ("postgres", "replication")
+                ):
                     raise ValueError(f"two sources have the {place[0]} {place[-1]}: give one of them another")
                 taken.add(place)
         return self

@@ -21,7 +21,7 @@ class Replica:
     Args:
         dsn: of PostgreSQL, with the settlement schema.
         server: MariaDB.
-        database: there; made with its tables if absent.
+        database: there.
     """
 
     def __init__(self, dsn: str, server: MariaDb, database: str) -> None:
@@ -30,11 +30,14 @@ class Replica:
         self._database = database
         self._relations: dict[int, Relation] = {}
 
-    def start(self) -> None:
-        """From here on, every change is copied."""
+    def make_tables(self) -> None:
+        """Make the database and its tables on MariaDB."""
         with closing(self._server.connect()) as target, target.cursor() as cursor:
             for statement in create_statements(self._database):
                 cursor.execute(statement)
+
+    def start(self) -> None:
+        """From here on, every change is copied."""
         names = ", ".join(f"public.{name}" for name in TABLES)
         with psycopg.connect(self._dsn, autocommit=True) as source:
             source.execute(f"CREATE PUBLICATION {SLOT} FOR TABLE {names}".encode())

@@ -7,11 +7,16 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import SecretStr
 
+from cdc.mysql_check import check_mysql
+from cdc.mysql_source import Server
 from cdc.position import position_of
+from cdc.source_check import NeededTable
+from cdc.source_tables import settlement_tables
 from cdc.topics import HEARTBEAT_TOPIC
 from tests.integration.cdc_stack import wait_until
-from tests.integration.mysql_stack import MysqlSource, MysqlStack, reading, running_stack
+from tests.integration.mysql_stack import USER, MysqlSource, MysqlStack, reading, running_stack
 from tests.integration.mysql_workload import BinlogWriter
 
 pytestmark = pytest.mark.integration
@@ -38,7 +43,7 @@ def envelopes(source: MysqlSource, table: str) -> list[dict[str, Any]]:
 
 def test_copy_and_stream_equal_the_tables_while_others_write(stack: MysqlStack) -> None:
     source = stack.source("concurrent")
-    insert_orders(source, 5_000_000, 20_000)
+    insert_orders(source, 5_000_000, 10_000)
     source.query(
         "INSERT INTO statement VALUES (1, 2, 'daily', '2026-11-01', '2026-11-02', 'USD', 3, 4, 'open', NULL, now(6))"
     )
@@ -52,7 +57,7 @@ def test_copy_and_stream_equal_the_tables_while_others_write(stack: MysqlStack) 
         for writer in writers:
             writer.stop()
         reader.catch_up(source)
-        assert reader.counters.snapshot_rows > 20_000
+        assert reader.counters.snapshot_rows > 10_000
         assert reader.counters.quarantined == 0
     assert source.mirror() == source.truth()
 
@@ -90,3 +95,43 @@ def test_a_row_that_moves_is_deleted_under_its_old_key_and_created_under_the_new
     ]  # fmt: skip
     assert len({version for version, _, _ in told}) == 9
     assert source.mirror() == source.truth()
+
+
+def test_the_copy_of_a_server_that_must_be_held_still_is_consistent_too(
+    stack: MysqlStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on MySQL, which does not tell the position of a snapshot."""
+    monkeypatch.setattr("cdc.mysql.check_server", lambda *_: Server("mysql", "", 1))
+    source = stack.source("locked")
+    source.query(f"GRANT RELOAD ON *.* TO '{USER}'@'127.0.0.1'")
+    insert_orders(source, 5_000_000, 2_000)
+    writers = [BinlogWriter(source, number, SEED) for number in range(2)]
+    for writer in writers:
+        writer.start()
+    with reading(source) as reader:
+        reader.wait_until(lambda: reader.counters.transactions > 30)
+        for writer in writers:
+            writer.stop()
+        reader.catch_up(source)
+    assert source.mirror() == source.truth()
+
+
+def test_a_check_tells_every_fault_at_once(stack: MysqlStack) -> None:
+    source = stack.source("checked")
+    needed = [NeededTable(table, (), "the settlement") for table in settlement_tables("checked")]
+    assert check_mysql(source.settings.source, needed).faults == []
+    source.query("DROP TABLE rule")
+    source.query("ALTER TABLE orders MODIFY gross_amount DOUBLE")
+    source.query("SET GLOBAL binlog_row_image = 'MINIMAL'")
+    try:
+        faults = check_mysql(source.settings.source, needed).faults
+    finally:
+        source.query("SET GLOBAL binlog_row_image = 'FULL'")
+    assert [fault.what for fault in faults] == [
+        "binlog_row_image of the source is MINIMAL, not FULL",
+        "the type of a column of table checked.orders cannot be read: gross_amount (double) as money",
+        "table checked.rule does not exist, or the user may not read it",
+    ]
+    wrong = source.settings.source.model_copy(update={"password": SecretStr("wrong")})
+    (refused,) = check_mysql(wrong, needed).faults
+    assert "GRANT REPLICATION SLAVE, REPLICATION CLIENT" in refused.remedy

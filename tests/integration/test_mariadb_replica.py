@@ -34,6 +34,7 @@ def test_the_workload_of_postgres_is_on_mariadb_row_by_row(tmp_path: Path) -> No
         with closing(psycopg2.connect(postgres.dsn())) as connection:
             create(connection)
         replica = Replica(postgres.dsn(), server, "settlement")
+        replica.make_tables()
         replica.start()
         done = run(postgres.dsn(), WorkloadPlan(orders=300, seed=SEED))
         assert replica.copy() > done.orders

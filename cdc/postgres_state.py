@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from cdc.delivery import DeliveryProducer
+from cdc.delivery import RECONNECT_MS_MAX, DeliveryProducer
 from cdc.topics import READ_PARTITION, STATE_TOPIC
 from trueup.model.errors import ConfigurationError, UnavailableError
 
@@ -108,6 +108,7 @@ class StateFollower:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 10,
+                "reconnect.backoff.max.ms": RECONNECT_MS_MAX,
                 "log_level": 0,
             }
         )

@@ -22,7 +22,7 @@ from trueup.embedded.service import Backoff
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = 20
-WINDOW_SECONDS = 1.5
+WINDOW_SECONDS = 1.0
 UP_SECONDS_MAX = 180.0
 
 

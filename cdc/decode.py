@@ -24,7 +24,7 @@ from cdc.dialect import (
 )
 from cdc.flattened import as_envelope, is_flattened
 from cdc.position import position_of
-from trueup.model.change import Change, Row
+from trueup.model.change import Change, Decoded, Incomplete, Row, Truncation
 from trueup.model.errors import InvalidRecord
 from trueup.model.money import minor_units
 from trueup.model.tables import Column, Id, Table
@@ -32,8 +32,11 @@ from trueup.model.tables import Column, Id, Table
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _INT64_LIMIT: Final = 2**63
-_OPERATIONS: Final = frozenset("cudr")
+_OPERATIONS: Final = frozenset("cudrt")
 _UNAVAILABLE_BYTES: Final = UNAVAILABLE.encode()
+_LONG_KINDS: Final = frozenset({"text", "json"})
+"""Kinds whose values may be so long that a source leaves them out where they did not change."""
+
 _DAYS_MIN: Final = -25_567
 _DAYS_MAX: Final = 120_529
 """1900-01-01 and 2299-12-31, the range of ClickHouse's Date32 and DateTime64."""
@@ -73,11 +76,11 @@ class ChangeDecoder:
         self._primary_place = table.place(table.primary_key)
         self._primary_places = [table.place(name) for name in (table.primary_key, *table.also_primary)]
 
-    def decode(self, value: bytes | None, partition: int, offset: int) -> Change | None:
-        """The change in one message; None for a tombstone, which says nothing that its delete event did not say.
+    def decode(self, value: bytes | None, partition: int, offset: int) -> Decoded:
+        """What one message says; None for a tombstone, which says nothing that its delete event did not say.
 
-        Errors: InvalidRecord with codes malformed-json, missing-field, wrong-type, unknown-operation, truncated,
-        out-of-range, and those of money.
+        Errors: InvalidRecord with codes malformed-json, missing-field, wrong-type, unknown-operation, out-of-range, and
+        those of money.
         """
         if value is None:
             return None
@@ -89,7 +92,7 @@ class ChangeDecoder:
             raise InvalidRecord("missing-field", "source is missing from the envelope")
         operation = envelope.get("op")
         if type(operation) is not str or operation not in _OPERATIONS:
-            raise _unknown_operation(operation)
+            raise InvalidRecord("unknown-operation", f"op {operation!r:.60} is none of c, u, d, r, t")
         version, commit_us, name = source.get("lsn"), source.get("ts_us"), source.get("name")
         if type(version) is not int or not 0 <= version < _INT64_LIMIT:
             version = position_of(source)
@@ -99,6 +102,8 @@ class ChangeDecoder:
             raise InvalidRecord("out-of-range", f"the commit time {commit_us} is outside the years 1970 to 2299")
         if type(name) is not str:
             raise InvalidRecord("missing-field", f"source.name {name!r} is not a name")
+        if operation == "t":
+            return Truncation(self.table, name, version, commit_us, partition, offset)
         before, after = envelope.get("before"), envelope.get("after")
         deleted = operation == "d"
         image = before if deleted else after
@@ -108,17 +113,30 @@ class ChangeDecoder:
         if dialect is not PLAIN:
             image = dialect.apply(image)
             before = dialect.apply(before) if type(before) is dict else before
-        if _UNAVAILABLE_BYTES in value and type(before) is dict:
-            image = {name: before.get(name) if raw == UNAVAILABLE else raw for name, raw in image.items()}
+        holes: tuple[int, ...] = ()
+        if _UNAVAILABLE_BYTES in value:
+            image, holes = self._filled(image, before)
         row = self._row(image)
         moves: tuple[tuple[str, object, object], ...] = ()
         if operation == "u" and type(before) is dict:
             moves = self._moves(before, image)
         primary_key = self._composite_key(row) if self.table.also_primary else row[self._primary_place]
-        return Change(
+        change = Change(
             self.table, name, row[self._key_place], primary_key,  # type: ignore[arg-type]
             version, commit_us, deleted, row, moves, partition, offset,
         )  # fmt: skip
+        return Incomplete(change, holes) if holes and not deleted else change
+
+    def _filled(self, image: dict[str, Any], before: object) -> tuple[dict[str, Any], tuple[int, ...]]:
+        """The image with what the source did not send taken from the before-image, and the places that stay open."""
+        # A null before the change was not sent: what is left out for its length is no null.
+        known = {name: held for name, held in before.items() if held is not None} if type(before) is dict else {}
+        filled = {name: known.get(name, raw) if raw == UNAVAILABLE else raw for name, raw in image.items()}
+        return filled, tuple(
+            place
+            for place, (name, column, _) in enumerate(self._columns)
+            if column.kind in _LONG_KINDS and filled.get(name) == UNAVAILABLE
+        )
 
     def _opened(self, value: bytes) -> tuple[dict[str, Any] | None, Dialect]:
         """The envelope of a message and how it is written; None for a tombstone with a schema."""
@@ -216,14 +234,6 @@ class ChangeDecoder:
             if old != new:
                 moves.append((name, old, new))
         return tuple(moves)
-
-
-def _unknown_operation(operation: object) -> InvalidRecord:
-    if operation == "t":
-        return InvalidRecord(
-            "truncated", "the table was truncated: rows seen before stay in the books until it is read anew"
-        )
-    return InvalidRecord("unknown-operation", f"op {operation!r} is none of c, u, d, r, t")
 
 
 def _milliseconds(value: object) -> int:

@@ -26,6 +26,8 @@ class StageFigures(NamedTuple):
     in_progress: int
     processed_us: int
     quarantined_by_code: Mapping[str, int]
+    tombstones: int
+    truncations: int
     raised: int
     latencies: LatencyCounts
     windows: WindowCounters
@@ -77,6 +79,8 @@ class WorkerMetrics(Collector):
 
 def _in_and_out(stages: Sequence[StageFigures]) -> Iterable[Metric]:
     changes = CounterMetricFamily("trueup_changes", "Source changes and messages processed.", labels=["stage"])
+    tombstones = CounterMetricFamily("trueup_tombstones", "Tombstones read; they say nothing new.", labels=["stage"])
+    truncations = CounterMetricFamily("trueup_truncations", "Truncations of source tables read.", labels=["stage"])
     written = CounterMetricFamily(
         "trueup_rows_written", "Rows that are durable in ClickHouse.", labels=["stage", "table"]
     )
@@ -88,12 +92,14 @@ def _in_and_out(stages: Sequence[StageFigures]) -> Iterable[Metric]:
     )
     for figures in stages:
         changes.add_metric([figures.stage], figures.changes)
+        tombstones.add_metric([figures.stage], figures.tombstones)
+        truncations.add_metric([figures.stage], figures.truncations)
         for table, count in sorted(figures.windows.rows.items()):
             written.add_metric([figures.stage, table], count)
         in_progress.add_metric([figures.stage], figures.in_progress)
         if figures.processed_us:
             processed.add_metric([figures.stage], figures.processed_us / 1e6)
-    return changes, written, in_progress, processed
+    return changes, tombstones, truncations, written, in_progress, processed
 
 
 def _findings(stages: Sequence[StageFigures]) -> Iterable[Metric]:

@@ -111,7 +111,7 @@ class Source:
         decoded = []
         for message in self.messages():
             change = decoders[message.topic].decode(message.value, message.partition, message.offset)
-            assert change is not None
+            assert isinstance(change, Change)
             decoded.append((message, change))
         return decoded
 

@@ -7,6 +7,7 @@ from typing import Final
 REASON_CODES: Final = (
     "amount-overflow",
     "float-amount",
+    "incomplete-row",
     "malformed-amount",
     "malformed-command",
     "malformed-heartbeat",
@@ -29,7 +30,6 @@ REASON_CODES: Final = (
     "out-of-range",
     "too-fine",
     "too-large",
-    "truncated",
     "unknown-currency",
     "unknown-operation",
     "wrong-key",

@@ -7,7 +7,8 @@ connectors write differently to the form of the PostgreSQL connector with `decim
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from cdc.dialect import (
     UNAVAILABLE,
     Dialect,
     dialect_of_schema,
+    exact_dialect,
+    from_iso_date,
     schema_text,
 )
 from cdc.flattened import as_envelope, is_flattened
@@ -32,6 +35,10 @@ from trueup.model.tables import Column, Id, Table
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _INT64_LIMIT: Final = 2**63
+TICDC: Final = "TiCDC"
+"""What TiCDC calls itself in `source.connector`."""
+
+_TRUNCATES: Final = re.compile(r"\s*TRUNCATE\b", re.IGNORECASE)
 _OPERATIONS: Final = frozenset("cudrt")
 _UNAVAILABLE_BYTES: Final = UNAVAILABLE.encode()
 _LONG_KINDS: Final = frozenset({"text", "json"})
@@ -77,25 +84,25 @@ class ChangeDecoder:
         self._primary_places = [table.place(name) for name in (table.primary_key, *table.also_primary)]
 
     def decode(self, value: bytes | None, partition: int, offset: int) -> Decoded:
-        """What one message says; None for a tombstone, which says nothing that its delete event did not say.
+        """What one message says; None for one that says nothing of the table's rows: a tombstone (its delete event said it),
+        a change of the schema.
 
         Errors: InvalidRecord with codes malformed-json, missing-field, wrong-type, unknown-operation, out-of-range, and
         those of money.
         """
         if value is None:
             return None
-        envelope, dialect = self._opened(value)
+        envelope, source, dialect = self._opened(value)
         if envelope is None:
             return None
-        source = envelope.get("source")
-        if type(source) is not dict:
-            raise InvalidRecord("missing-field", "source is missing from the envelope")
         operation = envelope.get("op")
         if type(operation) is not str or operation not in _OPERATIONS:
-            raise InvalidRecord("unknown-operation", f"op {operation!r:.60} is none of c, u, d, r, t")
+            operation = _beside_rows(envelope, source)
+            if not operation:
+                return None
         version, commit_us, name = source.get("lsn"), source.get("ts_us"), source.get("name")
         if type(version) is not int or not 0 <= version < _INT64_LIMIT:
-            version = position_of(source)
+            version, dialect = position_of(source), self._dialect_from(source, dialect)
         if type(commit_us) is not int:
             commit_us = _milliseconds(source.get("ts_ms"))
         if not 0 <= commit_us < _COMMIT_LIMIT_US:
@@ -138,8 +145,8 @@ class ChangeDecoder:
             if column.kind in _LONG_KINDS and filled.get(name) == UNAVAILABLE
         )
 
-    def _opened(self, value: bytes) -> tuple[dict[str, Any] | None, Dialect]:
-        """The envelope of a message and how it is written; None for a tombstone with a schema."""
+    def _opened(self, value: bytes) -> tuple[dict[str, Any] | None, dict[str, Any], Dialect]:
+        """The envelope of a message, its source block, and how it is written; None for a tombstone with a schema."""
         try:
             envelope = orjson.loads(value)
         except orjson.JSONDecodeError as error:
@@ -149,13 +156,19 @@ class ChangeDecoder:
             if envelope.get("schema") is not None:
                 dialect = self._dialect_of(envelope["schema"], value)
             elif "schema" in envelope and envelope["payload"] is None:
-                return None, dialect
+                return None, {}, dialect
             envelope = envelope["payload"]
         if type(envelope) is not dict:
             raise InvalidRecord("wrong-type", "the envelope is not a JSON object")
         if is_flattened(envelope):
             envelope = as_envelope(envelope)
-        return envelope, dialect
+        source = envelope.get("source")
+        if type(source) is not dict:
+            raise InvalidRecord("missing-field", "source is missing from the envelope")
+        return envelope, source, dialect
+
+    def _dialect_from(self, source: Mapping[str, Any], dialect: Dialect) -> Dialect:
+        return exact_dialect(dialect, self.table) if source.get("connector") == TICDC else dialect
 
     def _dialect_of(self, schema: object, value: bytes) -> Dialect:
         text = schema_text(value)
@@ -236,6 +249,20 @@ class ChangeDecoder:
         return tuple(moves)
 
 
+def _beside_rows(envelope: Mapping[str, Any], source: Mapping[str, Any]) -> str:
+    """The operation of a message that is no change of a row: `t`, or "" for one that says nothing of the table's rows.
+
+    Changes of the schema come on topics of their own, but TiCDC's and its watermarks on those of the tables.
+    """
+    operation, ddl = envelope.get("op"), envelope.get("ddl")
+    from_ticdc = source.get("connector") == TICDC
+    if operation is None and type(ddl) is str:
+        return "t" if from_ticdc and _TRUNCATES.match(ddl) else ""
+    if from_ticdc and operation == "m":
+        return ""
+    raise InvalidRecord("unknown-operation", f"op {operation!r:.60} is none of c, u, d, r, t")
+
+
 def _milliseconds(value: object) -> int:
     if type(value) is not int:
         raise InvalidRecord("missing-field", "source.ts_us and source.ts_ms are missing: the commit time is unknown")
@@ -300,7 +327,7 @@ def _time(raw: object, table: Table, column: Column) -> int:
 
 
 def _date(raw: object, table: Table, column: Column) -> int:
-    days = _int(raw, table, column)
+    days = from_iso_date(raw) if type(raw) is str and raw.endswith("Z") else _int(raw, table, column)
     if not _DAYS_MIN <= days <= _DAYS_MAX:
         raise InvalidRecord("out-of-range", f"{table.name}.{column.name} {raw!r:.60} is outside the years 1900 to 2299")
     return days

@@ -122,7 +122,7 @@ class LegPartition:
                 self._truncate(record.topic, decoded)
                 break
             else:
-                self._output.tombstones += 1
+                self._output.skipped += 1
                 break
         return refused
 

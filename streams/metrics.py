@@ -26,7 +26,7 @@ class StageFigures(NamedTuple):
     in_progress: int
     processed_us: int
     quarantined_by_code: Mapping[str, int]
-    tombstones: int
+    skipped: int
     truncations: int
     raised: int
     latencies: LatencyCounts
@@ -79,7 +79,11 @@ class WorkerMetrics(Collector):
 
 def _in_and_out(stages: Sequence[StageFigures]) -> Iterable[Metric]:
     changes = CounterMetricFamily("trueup_changes", "Source changes and messages processed.", labels=["stage"])
-    tombstones = CounterMetricFamily("trueup_tombstones", "Tombstones read; they say nothing new.", labels=["stage"])
+    skipped = CounterMetricFamily(
+        "trueup_messages_skipped",
+        "Messages that say nothing of rows: tombstones, changes of a schema.",
+        labels=["stage"],
+    )
     truncations = CounterMetricFamily("trueup_truncations", "Truncations of source tables read.", labels=["stage"])
     written = CounterMetricFamily(
         "trueup_rows_written", "Rows that are durable in ClickHouse.", labels=["stage", "table"]
@@ -92,14 +96,14 @@ def _in_and_out(stages: Sequence[StageFigures]) -> Iterable[Metric]:
     )
     for figures in stages:
         changes.add_metric([figures.stage], figures.changes)
-        tombstones.add_metric([figures.stage], figures.tombstones)
+        skipped.add_metric([figures.stage], figures.skipped)
         truncations.add_metric([figures.stage], figures.truncations)
         for table, count in sorted(figures.windows.rows.items()):
             written.add_metric([figures.stage, table], count)
         in_progress.add_metric([figures.stage], figures.in_progress)
         if figures.processed_us:
             processed.add_metric([figures.stage], figures.processed_us / 1e6)
-    return changes, tombstones, truncations, written, in_progress, processed
+    return changes, skipped, truncations, written, in_progress, processed
 
 
 def _findings(stages: Sequence[StageFigures]) -> Iterable[Metric]:

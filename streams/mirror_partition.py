@@ -75,7 +75,7 @@ class MirrorPartition:
         if isinstance(decoded, Truncation):
             self._truncate(record, decoded)
         elif decoded is None:
-            self._output.tombstones += 1
+            self._output.skipped += 1
         else:
             for change in (decoded, self._floors.deletion_after(decoded)):
                 if change is not None:

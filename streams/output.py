@@ -54,7 +54,7 @@ class Output:
         self.steps: list[tuple[int, CaseStep]] = []
         self.erasures: list[Erasure] = []
         self.changes = 0
-        self.tombstones = 0
+        self.skipped = 0
         self.truncations = 0
         self.quarantined_by_code: Counter[str] = Counter()
         self.raised = 0

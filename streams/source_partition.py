@@ -90,7 +90,7 @@ class SourcePartition(EntityPartition[StateT]):
         `before` are the changes of the same batch that came before it.
         """
         if decoded is None:
-            self._output.tombstones += 1
+            self._output.skipped += 1
         elif isinstance(decoded, Truncation):
             self._truncate(record, decoded)
         else:

@@ -12,7 +12,7 @@ import pytest
 from cdc.decode import ChangeDecoder
 from cdc.dialect import SCHEMAS_KEPT_MAX, declared_dialect
 from tests.source_log import START_US, envelope, row_of
-from trueup.model.change import Change
+from trueup.model.change import Change, Truncation
 from trueup.model.errors import InvalidRecord
 from trueup.model.tables import TABLES
 
@@ -151,7 +151,11 @@ def test_a_tombstone_with_a_schema_says_nothing() -> None:
 
 
 def test_a_truncated_table_is_told() -> None:
-    assert refusal(orjson.dumps({**PLAIN, "op": "t", "before": None, "after": None})).code == "truncated"
+    whole = {**PLAIN, "op": "t", "before": None, "after": None}
+    flat = {"__op": "t", "__source_name": "settlement", "__source_lsn": 7, "__source_ts_us": START_US}
+    for message in (whole, {"schema": {"type": "struct"}, "payload": whole}, flat):
+        said = ChangeDecoder(ITEMS).decode(orjson.dumps(message), 3, 9)
+        assert said == Truncation(ITEMS, "settlement", 7, START_US, 3, 9)
 
 
 def versions(*sources: dict[str, Any]) -> list[int]:

@@ -40,10 +40,26 @@ def position(connector: str, number: int) -> tuple[dict[str, Any], int]:
     if connector == "postgresql":
         return {"lsn": number, "sequence": f'["{number - 1}","{number}"]', "txId": 7, "xmin": None}, number
     if connector == "TiCDC":
-        empty = {"server_id": 0, "gtid": None, "file": "", "pos": 0, "row": 0, "thread": 0, "query": None}
+        empty: dict[str, Any] = {
+            "server_id": 0,
+            "gtid": None,
+            "file": "",
+            "pos": 0,
+            "row": 0,
+            "thread": 0,
+            "query": None,
+        }
         return {**empty, "commit_ts": number << 18, "cluster_id": "default"}, number << 18
     gtid = "0-1-42" if connector == "mariadb" else "3e11fa47-71ca-11e1-9e33-c80aa9429562:23"
-    place = {"server_id": 1, "gtid": gtid, "file": "binlog.000012", "pos": number, "row": 3, "thread": 9, "query": None}
+    place: dict[str, Any] = {
+        "server_id": 1,
+        "gtid": gtid,
+        "file": "binlog.000012",
+        "pos": number,
+        "row": 3,
+        "thread": 9,
+        "query": None,
+    }
     return place, (12 << 32 | number) << 14 | 3
 
 
@@ -52,7 +68,13 @@ def message(table: Table, row: dict[str, Any], operation: str, number: int, comm
     image = {column.name: _value(row, column.name, column.kind, mode) for column in table.columns}
     image["not_ours"] = {"any": 1}
     fields, _version = position(mode.connector, number)
-    source = {"version": "3.4", "connector": mode.connector, "name": "settlement", "snapshot": "false", "db": "d"}
+    source: dict[str, Any] = {
+        "version": "3.4",
+        "connector": mode.connector,
+        "name": "settlement",
+        "snapshot": "false",
+        "db": "d",
+    }
     source |= {"schema": "public", "table": table.name, "ts_ms": commit_us // 1000, **fields}
     if mode.connector != "TiCDC":
         source |= {"ts_us": commit_us, "ts_ns": commit_us * 1000}

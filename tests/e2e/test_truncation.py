@@ -76,11 +76,11 @@ def test_a_truncated_table_leaves_the_books(tmp_path: Path) -> None:
         rig.settle()
         rig.wait("nothing is left", lambda: counts(rig) == (0,) * len(before), WAIT_SECONDS, "worker")
         assert rig.query("SELECT count() FROM {db}.quarantine") == [(0,)]
-        (worker,) = rig.states("worker")[:1]
-        rig.supervisor.pause(worker.name)
-        shutil.rmtree(rig.settings.data_dir / worker.name)
-        rig.supervisor.kill(worker.name)
-        rig.wait_restarted(worker)
+        rig.supervisor.scale("worker", 0)
+        for directory in rig.stack.data_dir.glob("worker-*"):
+            shutil.rmtree(directory)
+        rig.stack.start_workers()
+        rig.wait_for_partitions()
         row: dict[str, object] = {
             "billing_item_id": int(str(item)),
             "order_id": int(str(order)),

@@ -17,9 +17,11 @@ from streams.mirror_partition import MirrorPartition
 from streams.order_partition import OrderPartition
 from streams.output import Output
 from streams.reference import ReferenceRecord, References
+from streams.release_messages import SHARES_TOPIC, ShareMessage, decode_shares_topic
+from streams.statement_partition import StatementPartition
 from streams.store import PartitionStore
 from tests.histories import walking_by
-from tests.partition_bench import Bench, LogRecord, Sent, messages_of, order_bench, records_of
+from tests.partition_bench import Bench, LogRecord, Sent, messages_of, order_bench, records_of, statement_bench
 from tests.source_log import DECODERS, FAR_US, SOURCE, START_US, SourceLog, decoded_of, envelope, row_of
 from trueup.model.tables import ACCOUNT
 
@@ -110,6 +112,49 @@ def test_the_mirror_is_emptied_behind_the_rows_of_the_window(tmp_path: Path) -> 
     assert parameters["version"] == erasure.truncation.version
     (row,) = bench.output.rows["truncation"]
     assert row[:4] == ("stage", 0, SOURCE, "billing_item")
+    bench.close()
+
+
+def told(bench: Bench[StatementPartition]) -> dict[Any, tuple[int, int]]:
+    """Release → version and count of the share that a reader of the topic holds."""
+    held: dict[Any, tuple[int, int]] = {}
+    for message in bench.sent:
+        decoded = decode_shares_topic(message.value) if message.topic == SHARES_TOPIC else None
+        if isinstance(decoded, ShareMessage) and decoded.share.version > held.get(decoded.release_id, (-1, 0))[0]:
+            count = sum(total.count for total in decoded.share.totals.values())
+            held[decoded.release_id] = decoded.share.version, count
+    return held
+
+
+def test_shares_of_releases_are_told_again_when_the_walk_is_over(tmp_path: Path) -> None:
+    log = SourceLog()
+    for number in range(1, 7):
+        log.put("payout", payout_id=number, statement_id=number, channel_ref=f"R{number % 2}")
+    records = records_of(messages_of(log.truncate("payout").put("payout", payout_id=9, channel_ref="R1").events))
+    bench = statement_bench(tmp_path, partition_count=1)
+    bench.partition.process(records[:6])
+    assert told(bench) == {0: (12, 3), 1: (12, 3)}
+    bench.close_window()
+    bench.finish_window()
+    with walking_by(2):
+        bench.partition.process(records[6:7])
+        bench.close_window()
+        bench.finish_window()
+        assert bench.partition.is_walking
+        bench.crash()
+        bench.partition.process(records[7:])
+        assert told(bench) == {0: (12, 3), 1: (12, 3)}
+        bench.settle_all(FAR_US)
+    assert told(bench) == {0: (17, 0), 1: (17, 1)}
+    bench.close()
+
+
+def test_shares_told_in_the_batch_of_a_truncation_are_corrected(tmp_path: Path) -> None:
+    log = SourceLog().put("payout", channel_ref="R1")
+    bench = statement_bench(tmp_path, partition_count=1)
+    bench.partition.process(records_of(messages_of(log.events)))
+    bench.partition.process(records_of(messages_of(log.truncate("payout").events)))
+    assert told(bench) == {1: (5, 0)}
     bench.close()
 
 

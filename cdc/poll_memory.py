@@ -123,6 +123,11 @@ class PollMemory:
         found = self._db.execute("SELECT high_us, compared_us FROM polled WHERE label = ?", (table.label,)).fetchone()
         return None if found is None else Polled(*found)
 
+    def knows(self, table: SourceTable) -> bool:
+        """Whether anything is remembered of a table."""
+        found = self._db.execute("SELECT 1 FROM row WHERE label = ? LIMIT 1", (table.label,)).fetchone()
+        return found is not None or self.polled(table) is not None
+
     def note_polled(self, reached: Mapping[SourceTable, Polled]) -> None:
         """Everything of the tables up to there is noted."""
         with self._together():

@@ -118,7 +118,7 @@ class Source:
             if is_truncate(message):
                 continue
             change = decoders[message.topic].decode(message.value, message.partition, message.offset)
-            assert change is not None
+            assert isinstance(change, Change)
             decoded.append((message, change))
         return decoded
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from trueup.embedded.ports import free_port
 from trueup.embedded.runtime import RuntimeState, read_runtime
 from trueup.model.errors import UnavailableError
-from trueup.settings import Settings
+from trueup.settings import Settings, SourceSettings
 
 STACK_FILE: Final = "stack.json"
 _PORTS_FILE: Final = "ports.json"
@@ -66,6 +66,8 @@ def revealed(settings: Settings) -> dict[str, Any]:
     """The settings as plain JSON values, passwords included: for child processes and the private stack file only."""
     plain: dict[str, Any] = settings.model_dump(mode="json")
     plain["source"]["password"] = settings.source.password.get_secret_value()
+    for told, source in zip(plain["more_sources"], settings.more_sources, strict=True):
+        told["password"] = source.password.get_secret_value()
     plain["clickhouse"]["password"] = settings.clickhouse.password.get_secret_value()
     plain["clickhouse"]["analyst_password"] = settings.clickhouse.analyst_password.get_secret_value()
     plain["dashboard"]["database_url"] = settings.dashboard.database_url.get_secret_value()
@@ -86,10 +88,15 @@ def for_dashboard(settings: Settings, password: str) -> Settings:
     reader = {"user": "dashboard", "password": SecretStr(password), "analyst_password": nothing}
     return settings.model_copy(
         update={
-            "source": settings.source.model_copy(update={"password": nothing}),
+            "source": _without_password(settings.source),
+            "more_sources": [_without_password(source) for source in settings.more_sources],
             "clickhouse": settings.clickhouse.model_copy(update=reader),
         }
     )
+
+
+def _without_password(source: SourceSettings) -> SourceSettings:
+    return source.model_copy(update={"password": SecretStr(""), "password_file": ""})
 
 
 def _write_private(path: Path, content: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 REASON_CODES: Final = (
     "amount-overflow",
     "float-amount",
+    "incomplete-row",
     "malformed-amount",
     "malformed-command",
     "malformed-heartbeat",
@@ -27,13 +28,14 @@ REASON_CODES: Final = (
     "not-booked",
     "not-finite",
     "out-of-range",
+    "statement-format",
     "too-fine",
     "too-large",
-    "truncated",
     "unknown-currency",
     "unknown-operation",
     "wrong-key",
     "wrong-type",
+    "zero-date",
 )
 """Every code that an `InvalidRecord` is raised with, in the order of the alphabet."""
 

@@ -19,7 +19,7 @@ from streams.output import Sender
 from streams.store import ENTITY, FLOOR, PartitionStore
 from trueup.model.tables import Id
 
-WALK_BATCH: Final = 2_000
+WALK_BATCH: Final = 1_000
 """States looked at between two batches of records while a truncation is carried out."""
 
 WALK_DIRTY_MAX: Final = 20_000

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cdc.topics import source_topic
 from trueup.model.tables import TABLES, Table
+from trueup.settings import SourceSettings
 
 
 class SourceTable(NamedTuple):
@@ -46,6 +47,15 @@ def _settlement_table(schema: str, table: Table) -> SourceTable:
     columns = tuple(column.name for column in table.columns)
     kinds = tuple((column.name, column.kind) for column in table.columns)
     return SourceTable(schema, table.name, (table.primary_key,), (table.topic_key,), columns, kinds)
+
+
+def settlement_topics(sources: Iterable[SourceSettings]) -> dict[str, tuple[SourceSettings, Table]]:
+    """The topics of the settlement tables of all sources, each with its source and its table."""
+    return {
+        source_topic(source.name, source.schema_name, table.name): (source, table)
+        for source in sources
+        for table in TABLES.values()
+    }
 
 
 def labels(tables: Iterable[SourceTable]) -> tuple[str, ...]:

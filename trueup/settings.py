@@ -268,6 +268,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".trueup")
     metrics_host: str = Field("127.0.0.1", description="address on which processes serve metrics and readiness")
     source: SourceSettings = SourceSettings()
+    more_sources: list[SourceSettings] = Field(
+        [], description="further databases with the same tables, such as shards or sites; each has a reader of its own"
+    )
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     streams: StreamSettings = StreamSettings()
@@ -279,6 +282,28 @@ class Settings(BaseSettings):
     specs: list[str] = Field(
         ["settlement"], min_length=1, description="specs that are judged: names of shipped ones, or paths of files"
     )
+
+    @property
+    def sources(self) -> tuple[SourceSettings, ...]:
+        """All databases that are read; users' own specs name tables of the first one."""
+        return self.source, *self.more_sources
+
+    def schema_of(self, source_name: str) -> str:
+        """The schema of the tables of a source; that of the first one for a source that is not read any more."""
+        return next((one.schema_name for one in self.sources if one.name == source_name), self.source.schema_name)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Settings:
+        """Two sources under one name, or on one slot, would be one."""
+        taken: set[tuple[object, ...]] = set()
+        for source in self.sources:
+            for place in (("name", source.name), ("slot", source.host, source.port, source.slot)):
+                if place in taken and (
+                    place[0] == "name" or (source.kind, source.reader) == ("postgres", "replication")
+                ):
+                    raise ValueError(f"two sources have the {place[0]} {place[-1]}: give one of them another")
+                taken.add(place)
+        return self
 
     @classmethod
     def settings_customise_sources(

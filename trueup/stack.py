@@ -15,7 +15,7 @@ from typing import Final, Literal
 import psycopg2
 from pydantic import SecretStr
 
-from cdc.topics import TopicPlan, ensure_topics, topic_plan
+from cdc.topics import TopicPlan, ensure_topics
 from clickhouse.client import connect
 from clickhouse.migrate import migrate
 from dashboards.alerts.load import load_alerts
@@ -29,10 +29,10 @@ from trueup.embedded.readiness import http_answers, port_accepts
 from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, UnavailableError
-from trueup.settings import ChargingSettings, RuleSettings, Settings, StreamSettings
+from trueup.settings import ChargingSettings, RuleSettings, Settings, SourceSettings, StreamSettings
 from trueup.stack_files import environment, for_dashboard, stack_passwords, stack_ports, write_stack_file
 from trueup.upstream import schema
-from trueup.user_specs import absolute_specs, read_user_specs
+from trueup.user_specs import absolute_specs, planned_topics, read_user_specs
 from trueup.worker_metrics import metric_total
 
 BrokerKind = Literal["kafka", "memory"]
@@ -52,6 +52,7 @@ class Stack:
         broker: `kafka`, or `memory` where Java cannot be had.
         workers: worker processes to start with.
         rules, streams, charging, specs: settings of these parts; None for the defaults.
+        sites: further databases of the embedded server, each a source of its own that is called like it.
         backoff: how services that died are started again; None for the supervisor's default.
         dashboard: whether people are to look at it with a browser.
         say: told, in words, what is being started.
@@ -68,6 +69,7 @@ class Stack:
         streams: StreamSettings | None = None,
         charging: ChargingSettings | None = None,
         specs: Sequence[str] | None = None,
+        sites: Sequence[str] = (),
         backoff: Backoff | None = None,
         dashboard: bool = True,
         say: Callable[[str], None] = lambda _: None,
@@ -84,7 +86,9 @@ class Stack:
         base = Settings()
         # The services run in other directories than whoever wrote the settings.
         self._specs = absolute_specs(base.specs if specs is None else specs)
-        self._has_user_specs, self._topics = self._plan(base.model_copy(update={"specs": self._specs}))
+        self._sites = tuple(sites)
+        planned = base.model_copy(update={"specs": self._specs, "more_sources": self._more_sources(base)})
+        self._has_user_specs, self._topics = self._plan(planned)
         self._memory = MemoryBroker(self.data_dir, tuple(topic.name for topic in self._topics.topics))
         self._clickhouse_port = ports["clickhouse"]
         self._has_dashboard = dashboard
@@ -101,7 +105,7 @@ class Stack:
             load_alerts(self._alerts.file)
         self.supervisor = Supervisor(
             self.data_dir,
-            templates={"worker": self._worker_service, "cdc": lambda _: self._cdc_service()},
+            templates={"worker": self._worker_service},
             backoff=backoff,
         )
 
@@ -122,6 +126,7 @@ class Stack:
                         "password": SecretStr(self.postgres.password()),
                     }
                 ),
+                "more_sources": self._more_sources(base),
                 "kafka": base.kafka.model_copy(update={"bootstrap": bootstrap, "partitions": self._partitions}),
                 "clickhouse": base.clickhouse.model_copy(
                     update={
@@ -140,12 +145,28 @@ class Stack:
             }
         )
 
+    def _more_sources(self, base: Settings) -> list[SourceSettings]:
+        """Those of the settings, and the sites."""
+        sites = [
+            SourceSettings(
+                name=site,
+                host=LOOPBACK,
+                port=self.postgres.port,
+                user=ROLE,
+                database=site,
+                slot=site,
+                password=SecretStr(self.postgres.password()),
+                schema_name=base.source.schema_name,
+            )
+            for site in self._sites
+        ]
+        return [*base.more_sources, *sites]
+
     def _plan(self, settings: Settings) -> tuple[bool, TopicPlan]:
         """Whether there are users' own specs, and the topics of the stack with those that they need."""
         specs = read_user_specs(settings)
-        source = settings.source
-        plan = topic_plan([source.name], source.schema_name, self._partitions, leg_topics=specs.topics)
-        return bool(specs.specs), plan
+        kafka = settings.kafka.model_copy(update={"partitions": self._partitions})
+        return bool(specs.specs), planned_topics(settings.model_copy(update={"kafka": kafka}), specs)
 
     def start(self, *, cdc: bool = True) -> None:
         """Start everything in order and return when all of it is ready.
@@ -161,8 +182,10 @@ class Stack:
             self.supervisor.add(service)
         self.supervisor.wait_ready(READY_SECONDS)
         self._say("creating the reference schema, topics and tables")
-        with contextlib.closing(psycopg2.connect(self.postgres.dsn())) as connection:
-            schema.create(connection)
+        schema.create_databases(self.postgres.dsn(), self._sites)
+        for dsn in (self.postgres.dsn(), *map(self.postgres.dsn, self._sites)):
+            with contextlib.closing(psycopg2.connect(dsn)) as connection:
+                schema.create(connection)
         settings = self.settings
         ensure_topics(settings.kafka.bootstrap, self._topics, created_by_asking=self._kind == "memory")
         client = connect(settings.clickhouse)
@@ -177,7 +200,8 @@ class Stack:
     def start_pipeline(self) -> None:
         """Start the CDC reader, the workers, and what people look at and are told by."""
         self._say(f"starting the CDC reader and {self.workers} workers")
-        self.supervisor.add(self._cdc_service())
+        for number, source in enumerate(self.settings.sources, start=1):
+            self.supervisor.add(self._cdc_service(number, source.name))
         self.start_workers()
         if self._has_dashboard:
             self.start_dashboard()
@@ -284,11 +308,14 @@ class Stack:
             port=self._clickhouse_port,
         )
 
-    def _cdc_service(self) -> Service:
+    def _cdc_service(self, number: int, source_name: str) -> Service:
         port = free_port()
         return Service(
-            name="cdc",
-            command=lambda: [sys.executable, "-m", "trueup.reader", "--metrics-port", str(port)],
+            name="cdc" if number == 1 else f"cdc-{number}",
+            command=lambda: [
+                *(sys.executable, "-m", "trueup.reader"),
+                *("--source", source_name, "--metrics-port", str(port)),
+            ],
             env=environment(self.settings),
             ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
             ready_timeout_seconds=RECOVERY_SECONDS,

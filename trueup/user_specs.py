@@ -9,7 +9,7 @@ from typing import Final
 
 from cdc.files.declared import FILES_SCHEMA
 from cdc.source_tables import SourceTable, settlement_tables
-from cdc.topics import TopicPlan, topic_plan
+from cdc.topics import TopicPlan, TopicSpec, topic_plan
 from reconcile.spec.legs import DEFAULT_SPEC
 from reconcile.spec.load import load_spec, shipped_specs
 from reconcile.spec.model import Leg, Spec, SpecGroup
@@ -50,10 +50,15 @@ class UserSpecs:
 
 def planned_topics(settings: Settings, specs: UserSpecs) -> TopicPlan:
     """Every topic that an installation with these settings and specs needs."""
-    source, kafka = settings.source, settings.kafka
-    return topic_plan(
-        [source.name], source.schema_name, kafka.partitions, kafka.replication_factor, leg_topics=specs.topics
-    )
+    kafka = settings.kafka
+    planned: dict[str, TopicSpec] = {}
+    for source in settings.sources:
+        legs = specs.topics if source is settings.source else ()
+        plan = topic_plan(
+            [source.name], source.schema_name, kafka.partitions, kafka.replication_factor, leg_topics=legs
+        )
+        planned |= {topic.name: topic for topic in plan.topics}
+    return TopicPlan(tuple(planned.values()), kafka.replication_factor)
 
 
 def read_user_specs(settings: Settings) -> UserSpecs:

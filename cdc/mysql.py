@@ -67,23 +67,16 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
     counters.sessions += 1
     counters.turn()
     with ExitStack() as session:
-        connection = session.enter_context(closing(connect(source)))
-        server = check_server(connection, source)
-        mark = read_mark(bootstrap, source.name)
-        unfit = unfit_tables(connection, tables)
-        if unfit and mark is None:
-            raise _unusable(unfit, source)
-        counters.stopped = dict(unfit)
-        for label, reason in unfit.items():
-            _log.error("table_stopped", table=label, reason=reason)
         producer = DeliveryProducer(bootstrap, [table.topic(source.name) for table in tables])
         session.enter_context(closing(producer))
-        publishing = BinlogPublishing(Identity(__version__, server.connector, source.name), producer, counters, tables)
-        counters.phase, counters.failing = Phase.SNAPSHOT, None
-        mark = _copied(connection, server, source, publishing, mark, stop)
+        with closing(connect(source)) as connection:
+            server = check_server(connection, source)
+            publishing = BinlogPublishing(
+                Identity(__version__, server.connector, source.name), producer, counters, tables
+            )
+            mark = _ready_to_stream(connection, server, settings, publishing, stop)
         if mark is None:
             return
-        connection.close()
         clock = MysqlClock(source, source.heartbeat_interval_seconds)
         clock.start()
         session.callback(clock.stop)
@@ -92,6 +85,22 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
         counters.began_streaming()
         _log.info("streaming", source=address_of(source), file=mark.file, pos=mark.pos)
         BinlogStream(binlog, publishing, clock, Progress(source, producer, counters, mark)).run(stop)
+
+
+def _ready_to_stream(
+    connection: Connection, server: Server, settings: Settings, publishing: BinlogPublishing, stop: threading.Event
+) -> ReadMark | None:
+    """Look at the tables and copy what must be; where to stream from, None when asked to stop before."""
+    source, counters = settings.source, publishing.counters
+    mark = read_mark(settings.kafka.bootstrap, source.name)
+    unfit = unfit_tables(connection, publishing.tables)
+    if unfit and mark is None:
+        raise _unusable(unfit, source)
+    counters.stopped = dict(unfit)
+    for label, reason in unfit.items():
+        _log.error("table_stopped", table=label, reason=reason)
+    counters.phase, counters.failing = Phase.SNAPSHOT, None
+    return _copied(connection, server, source, publishing, mark, stop)
 
 
 def _copied(

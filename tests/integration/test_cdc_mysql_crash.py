@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 20
-SECONDS_ALIVE = (0.3, 3.0)
+SECONDS_ALIVE = (0.5, 2.5)
 
 
 @pytest.fixture(scope="module")

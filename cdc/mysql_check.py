@@ -23,9 +23,10 @@ def check_mysql(source: SourceSettings, needed: Sequence[NeededTable]) -> Checke
     try:
         with closing(connect(source)) as connection:
             facts.append(f"{connection.get_server_info()} at {where}")
-            faults += server_faults(connection, source)
-            place = master_status(connection)
-            facts.append(f"the binlog is at {place.file}:{place.pos}")
+            if source.reader != "poll":
+                faults += server_faults(connection, source)
+                place = master_status(connection)
+                facts.append(f"the binlog is at {place.file}:{place.pos}")
             unfit = unfit_tables(connection, [one.table for one in needed])
             facts.append(f"{len(needed_by) - len(unfit)} tables")
             for label, reason in unfit.items():

@@ -111,7 +111,7 @@ def open_session(
         memory = session.enter_context(closing(PollMemory(settings.data_dir / f"poll-{source.name}.sqlite")))
         memory.keep_only(tables)
         _claim_topics(memory, producer, bootstrap, source.name)
-        publishing = Publishing(source, __version__, domains, producer, counters, tables)
+        publishing = Publishing(source, __version__, lambda: domains, producer, counters, tables)
         poller = Poller(database, memory, publishing, stopping)
         poller.resume()
         yield PollSession(poller, database)

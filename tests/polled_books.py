@@ -142,7 +142,7 @@ class Polling:
 
     def _make(self) -> Poller:
         producer = cast(DeliveryProducer, self.wire)
-        publishing = Publishing(self._source, "1", {}, producer, self.counters, POLLED_TABLES)
+        publishing = Publishing(self._source, "1", dict, producer, self.counters, POLLED_TABLES)
         return Poller(self.books, self.memory, publishing, lambda: False)
 
     def restart(self) -> None:

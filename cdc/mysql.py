@@ -26,6 +26,7 @@ from cdc.mysql_snapshot import copy_tables
 from cdc.mysql_source import Server, address_of, check_server, connect, master_status, unfit_tables
 from cdc.mysql_state import ReadMark, broken, check_order, encode_mark, gtids_at, mark_key, read_mark
 from cdc.mysql_stream import BinlogStream
+from cdc.mysql_watch import CopyWatch
 from cdc.reader_state import write_state
 from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, labels, settlement_tables
@@ -78,11 +79,14 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
         if mark is None:
             return
         clock = MysqlClock(source, source.heartbeat_interval_seconds)
-        clock.start()
-        session.callback(clock.stop)
+        watch = CopyWatch(settings, server, publishing)
+        for thread in (clock, watch):
+            thread.start()
+            session.callback(thread.stop)
         binlog = Binlog(source, mark.place, tables)
         session.callback(binlog.close)
         counters.began_streaming()
+        publishing.began_streaming()
         _log.info("streaming", source=address_of(source), file=mark.file, pos=mark.pos)
         BinlogStream(binlog, publishing, clock, Progress(source, producer, counters, mark)).run(stop)
 
@@ -125,7 +129,12 @@ def _copied(
         return mark
     begin = mark.place if mark is not None and not fault else None
     if missing:
-        place = copy_tables(source, server, publishing, missing, stop)
+
+        def stopping() -> bool:
+            counters.turn()
+            return stop.is_set()
+
+        place = copy_tables(source, server, publishing, missing, stopping)
         if place is None:
             return None
         begin = begin or place

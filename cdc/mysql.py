@@ -26,7 +26,7 @@ from cdc.mysql_snapshot import copy_tables
 from cdc.mysql_source import Server, address_of, check_server, connect, master_status, unfit_tables
 from cdc.mysql_state import ReadMark, broken, check_order, encode_mark, gtids_at, mark_key, read_mark
 from cdc.mysql_stream import BinlogStream
-from cdc.mysql_watch import CopyWatch
+from cdc.mysql_watch import BinlogWatch
 from cdc.reader_state import write_state
 from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, labels, settlement_tables
@@ -63,7 +63,7 @@ def run(
 
 
 def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, tables: Sequence[SourceTable]) -> None:
-    """One session: ends when asked to stop, when a table must be copied again, or with the error that ended it."""
+    """One session: ends when asked to stop, or with the error that ended it."""
     source, bootstrap = settings.source, settings.kafka.bootstrap
     counters.sessions += 1
     counters.turn()
@@ -79,7 +79,7 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
         if mark is None:
             return
         clock = MysqlClock(source, source.heartbeat_interval_seconds)
-        watch = CopyWatch(settings, server, publishing)
+        watch = BinlogWatch(settings, server, publishing)
         for thread in (clock, watch):
             thread.start()
             session.callback(thread.stop)

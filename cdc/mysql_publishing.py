@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -104,6 +105,8 @@ class BinlogPublishing:
         self._known: dict[tuple[str, str], BinlogTable] = {}
         self._written = {topic for topic, ends in producer.positions().items() if any(ends)}
         self._streams = False
+        self.copied: deque[str] = deque()
+        """Labels of tables that were copied beside the stream, and are not in the place that is kept yet."""
 
     def was_told(self, table: SourceTable) -> bool:
         """Whether the topic of a table had messages when this was made, or may have some by now."""

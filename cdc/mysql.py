@@ -26,6 +26,7 @@ from cdc.mysql_snapshot import copy_tables
 from cdc.mysql_source import Server, address_of, check_server, connect, master_status, unfit_tables
 from cdc.mysql_state import ReadMark, broken, check_order, encode_mark, gtids_at, mark_key, read_mark
 from cdc.mysql_stream import BinlogStream
+from cdc.mysql_watch import BinlogWatch
 from cdc.reader_state import write_state
 from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, labels, settlement_tables
@@ -62,36 +63,48 @@ def run(
 
 
 def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, tables: Sequence[SourceTable]) -> None:
-    """One session: ends when asked to stop, when a table must be copied again, or with the error that ended it."""
+    """One session: ends when asked to stop, or with the error that ended it."""
     source, bootstrap = settings.source, settings.kafka.bootstrap
     counters.sessions += 1
     counters.turn()
     with ExitStack() as session:
-        connection = session.enter_context(closing(connect(source)))
-        server = check_server(connection, source)
-        mark = read_mark(bootstrap, source.name)
-        unfit = unfit_tables(connection, tables)
-        if unfit and mark is None:
-            raise _unusable(unfit, source)
-        counters.stopped = dict(unfit)
-        for label, reason in unfit.items():
-            _log.error("table_stopped", table=label, reason=reason)
         producer = DeliveryProducer(bootstrap, [table.topic(source.name) for table in tables])
         session.enter_context(closing(producer))
-        publishing = BinlogPublishing(Identity(__version__, server.connector, source.name), producer, counters, tables)
-        counters.phase, counters.failing = Phase.SNAPSHOT, None
-        mark = _copied(connection, server, source, publishing, mark, stop)
+        with closing(connect(source)) as connection:
+            server = check_server(connection, source)
+            publishing = BinlogPublishing(
+                Identity(__version__, server.connector, source.name), producer, counters, tables
+            )
+            mark = _ready_to_stream(connection, server, settings, publishing, stop)
         if mark is None:
             return
-        connection.close()
         clock = MysqlClock(source, source.heartbeat_interval_seconds)
-        clock.start()
-        session.callback(clock.stop)
+        watch = BinlogWatch(settings, server, publishing)
+        for thread in (clock, watch):
+            thread.start()
+            session.callback(thread.stop)
         binlog = Binlog(source, mark.place, tables)
         session.callback(binlog.close)
         counters.began_streaming()
+        publishing.began_streaming()
         _log.info("streaming", source=address_of(source), file=mark.file, pos=mark.pos)
         BinlogStream(binlog, publishing, clock, Progress(source, producer, counters, mark)).run(stop)
+
+
+def _ready_to_stream(
+    connection: Connection, server: Server, settings: Settings, publishing: BinlogPublishing, stop: threading.Event
+) -> ReadMark | None:
+    """Look at the tables and copy what must be; where to stream from, None when asked to stop before."""
+    source, counters = settings.source, publishing.counters
+    mark = read_mark(settings.kafka.bootstrap, source.name)
+    unfit = unfit_tables(connection, publishing.tables)
+    if unfit and mark is None:
+        raise _unusable(unfit, source)
+    counters.stopped = dict(unfit)
+    for label, reason in unfit.items():
+        _log.error("table_stopped", table=label, reason=reason)
+    counters.phase, counters.failing = Phase.SNAPSHOT, None
+    return _copied(connection, server, source, publishing, mark, stop)
 
 
 def _copied(
@@ -116,7 +129,12 @@ def _copied(
         return mark
     begin = mark.place if mark is not None and not fault else None
     if missing:
-        place = copy_tables(source, server, publishing, missing, stop)
+
+        def stopping() -> bool:
+            counters.turn()
+            return stop.is_set()
+
+        place = copy_tables(source, server, publishing, missing, stopping)
         if place is None:
             return None
         begin = begin or place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -112,7 +113,9 @@ class Binlog:
 
     def close(self) -> None:
         """Free the connections."""
-        self._stream.close()
+        # One that broke is closed already.
+        with contextlib.suppress(pymysql.MySQLError, OSError):
+            self._stream.close()
 
 
 def _limited(connections: int, source: SourceSettings) -> Callable[..., Any]:

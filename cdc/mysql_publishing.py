@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -103,10 +104,17 @@ class BinlogPublishing:
         self._by_place = {table.place: table for table in tables}
         self._known: dict[tuple[str, str], BinlogTable] = {}
         self._written = {topic for topic, ends in producer.positions().items() if any(ends)}
+        self._streams = False
+        self.copied: deque[str] = deque()
+        """Labels of tables that were copied beside the stream, and are not in the place that is kept yet."""
 
-    def was_written(self, table: SourceTable) -> bool:
-        """Whether the topic of a table had messages when this was made."""
-        return table.topic(self.identity.name) in self._written
+    def was_told(self, table: SourceTable) -> bool:
+        """Whether the topic of a table had messages when this was made, or may have some by now."""
+        return self._streams or table.topic(self.identity.name) in self._written
+
+    def began_streaming(self) -> None:
+        """From here on, every table may have been told of."""
+        self._streams = True
 
     def truncate(self, table: SourceTable, place: Place, stamp: Stamp) -> None:
         """Say in every partition that the rows with a version below the place's are gone. Errors: UnavailableError."""

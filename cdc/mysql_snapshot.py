@@ -8,9 +8,8 @@ A copy that is made again ends with a truncation (op `t`) one byte before: what 
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Final, NamedTuple
 
@@ -46,9 +45,11 @@ def copy_tables(
     server: Server,
     publishing: BinlogPublishing,
     tables: Sequence[SourceTable],
-    stop: threading.Event,
+    stopping: Callable[[], bool],
 ) -> Place | None:
     """Publish every row of the tables; the position that they were copied at, None when asked to stop before.
+
+    What was told of them before and is not among the rows is told to be gone.
 
     Raises:
         UnavailableError: the broker does not go on.
@@ -64,10 +65,8 @@ def copy_tables(
         held: _CopiedRow | None = None
         name = "first"
         for number, row in enumerate(_rows(reading, asking, publishing, tables)):
-            if number % ROWS_BETWEEN_CHECKS == 0:
-                publishing.counters.turn()
-                if stop.is_set():
-                    return None
+            if number % ROWS_BETWEEN_CHECKS == 0 and stopping():
+                return None
             if held is not None:
                 _publish(held, place, stamps[name])
                 name = "true"
@@ -75,10 +74,10 @@ def copy_tables(
             row.publisher.count.snapshot_rows += 1
         if held is not None:
             _publish(held, place, stamps["last"])
-    if stop.is_set():
+    if stopping():
         return None
     for table in tables:
-        if publishing.was_written(table):
+        if publishing.was_told(table):
             # After the rows, so that whoever applies it takes away no row that is still there.
             publishing.truncate(table, place._replace(pos=place.pos - 1), stamps["true"])
     _log.info("snapshot_completed", rows=publishing.counters.snapshot_rows)
@@ -108,8 +107,7 @@ def _rows(
     """All rows of the tables; none but the current one is in memory."""
     for table in tables:
         columns = columns_of(asking, table)
-        publisher = publishing.table(table.place, columns)
-        assert publisher is not None
+        publisher = BinlogTable(table, columns, publishing)
         wanted = ", ".join(_asked(column) for column in columns)
         with reading.cursor(SSCursor) as cursor:
             cursor.execute(f"SELECT {wanted} FROM `{table.schema}`.`{table.name}`")

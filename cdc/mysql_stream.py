@@ -69,10 +69,9 @@ class BinlogStream:
         self._gtid: str | None = None
         self._gtids = dict(progress.boundary.gtids)
         self._advanced_at = 0.0
-        self._copy_wanted = False
 
     def run(self, stop: threading.Event) -> None:
-        """Stream until asked to stop, or until a table that was stopped can be read again and must be copied.
+        """Stream until asked to stop; then deliver what was read and keep the place.
 
         Raises:
             UnavailableError: the source or the broker does not go on. Nothing is lost: the place of what was delivered is kept.
@@ -80,14 +79,23 @@ class BinlogStream:
             ProtocolError: the source sends what this reader does not understand.
         """
         self._publishing.producer.while_waiting = self._counters.turn
-        while not stop.is_set() and not self._copy_wanted:
+        while not stop.is_set():
             self._handle(self._binlog.next())
             if time.monotonic() - self._advanced_at >= MARK_SECONDS:
+                self._note_copies()
                 self._progress.probed(self._clock.take())
                 self._progress.received(self._binlog.place.version)
                 self._progress.advance()
                 self._advanced_at = time.monotonic()
         self._progress.finish()
+
+    def _note_copies(self) -> None:
+        copied = self._publishing.copied
+        while copied:
+            label, boundary = copied.popleft(), self._progress.boundary
+            # One that was stopped anew meanwhile is copied once more.
+            if label not in self._counters.stopped:
+                self._progress.boundary = boundary._replace(tables=tuple(sorted({*boundary.tables, label})))
 
     def _handle(self, event: Any) -> None:
         if isinstance(event, RowsEvent):
@@ -156,7 +164,7 @@ class BinlogStream:
         return Stamp(event.timestamp * 1_000_000, event.packet.server_id, self._gtid)
 
     def _stop(self, table: SourceTable, reason: str) -> None:
-        """It is copied again once it can be read; whoever starts anew learns that from the place that is kept."""
+        """It is copied again as soon as it can be read; whoever starts anew learns that from the place that is kept."""
         if table.label not in self._counters.stopped:
             _log.error("table_stopped", table=table.label, reason=reason)
         self._counters.stopped[table.label] = reason
@@ -167,13 +175,8 @@ class BinlogStream:
     def _learn(self, event: TableMapEvent) -> None:
         columns = binlog_columns(event.columns, bytes(event.null_bitmask))
         publisher = self._tables[event.table_id] = self._publishing.table((event.schema, event.table), columns)
-        if publisher is None:
-            return
-        if publisher.stopped:
+        if publisher is not None and publisher.stopped:
             self._stop(publisher.table, publisher.stopped)
-        elif self._counters.stopped.pop(publisher.table.label, None) is not None:
-            _log.info("table_readable_again", table=publisher.table.label)
-            self._copy_wanted = True
 
     def _rows(self, event: RowsEvent) -> None:
         publisher = self._tables.get(event.table_id)

@@ -30,7 +30,7 @@ class PatientWriter(threading.Thread):
     """A writer that begins anew when the database dies under it; what it did not hear of may be committed or not."""
 
     def __init__(self, source: Source, number: int, seed: int) -> None:
-        super().__init__(name=f"patient-{number}")
+        super().__init__(name=f"patient-{number}", daemon=True)
         self._source, self._number, self._seed = source, number, seed
         self._stopping = threading.Event()
         self.committed = 0
@@ -58,7 +58,7 @@ class Keeper(threading.Thread):
     """Runs the reader's process, again and again, until stopped; the caller kills it."""
 
     def __init__(self, source: Source, directory: Path) -> None:
-        super().__init__(name="keeper")
+        super().__init__(name="keeper", daemon=True)
         self._source, self._directory = source, directory
         self._stopping = threading.Event()
         self.process: subprocess.Popen[bytes] = start_reader(source, directory)

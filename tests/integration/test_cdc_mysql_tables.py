@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import orjson
 import pytest
 
+from cdc.delivery import DeliveryProducer
 from cdc.metrics import reader_parts
 from cdc.position import position_of
-from cdc.source_tables import SourceTable
+from cdc.postgres_state import ask_for_copy, following_state
+from cdc.source_tables import SourceTable, settlement_tables
 from cdc.topics import QUARANTINE_TOPIC, TopicPlan, ensure_topics, leg_topic
-from tests.integration.cdc_stack import PARTITIONS, Message
+from tests.integration.cdc_stack import PARTITIONS, WAIT_SECONDS, Message
 from tests.integration.mysql_stack import MysqlSource, MysqlStack, reading, running_stack
 
 pytestmark = pytest.mark.integration
@@ -182,6 +185,29 @@ def test_truncated_and_dropped_tables_tell_that_their_rows_are_gone(stack: Mysql
         reader.wait_until(lambda: not reader.counters.stopped)
         reader.catch_up(source)
     assert latest(source, "orders") == {3: "paid"}
+
+
+def test_a_table_is_copied_again_beside_the_stream_when_somebody_asks(stack: MysqlStack) -> None:
+    source = stack.source("asked")
+    bootstrap = source.settings.kafka.bootstrap
+    source.query(ORDER.format(1, ""))
+    with reading(source) as reader:
+        reader.catch_up(source)
+        with closing(DeliveryProducer(bootstrap)) as producer:
+            ask_for_copy(producer, "asked", "asked.orders", "first")
+            producer.drain(WAIT_SECONDS)
+        with following_state(bootstrap, "asked") as follower:
+            follower.read_to_end()
+            reader.wait_until(lambda: not follower.wait(0.1).asked)
+        source.query(ORDER.format(2, ""))
+        reader.catch_up(source)
+        assert (reader.counters.sessions, reader.counters.snapshot_rows) == (1, 2)
+    assert [event["op"] for event in told(source, settlement_tables("asked")[0]) if event["op"] != "t"] == [
+        "r",
+        "r",
+        "c",
+    ]
+    assert latest(source, "orders") == {1: "paid", 2: "paid"}
 
 
 def latest(source: MysqlSource, table: str) -> dict[int, str]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+import psycopg
 from psycopg import pq
 
 from cdc.pgoutput import POSTGRES_EPOCH_US
@@ -101,13 +102,13 @@ class ReplicationConnection:
 
     def __init__(self, conninfo: str, address: str) -> None:
         self._address = address
-        self._connection = pq.PGconn.connect(f"{conninfo} replication=database".encode())
-        if self._connection.status != pq.ConnStatus.OK:
-            message = self._connection.get_error_message()
-            self._connection.finish()
-            raise unavailable(message, address)
-        if not self._connection.nonblocking:
-            self._connection.nonblocking = 1
+        # Not PGconn.connect, which would hold up every other thread of the process until the server has answered.
+        try:
+            self._session = psycopg.connect(conninfo, replication="database", autocommit=True)
+        except psycopg.OperationalError as error:
+            raise unavailable(str(error), address) from error
+        self._connection = self._session.pgconn
+        self._connection.nonblocking = 1
         self._poller = select.poll()
         self._poller.register(self._connection.socket, select.POLLIN)
         self._buffered = False
@@ -215,7 +216,7 @@ class ReplicationConnection:
 
     def close(self) -> None:
         """Close the connection, whatever its state."""
-        self._connection.finish()
+        self._session.close()
 
     def _flush(self) -> None:
         """Write what is buffered. While the socket is full, what arrives must be read or both sides would wait."""

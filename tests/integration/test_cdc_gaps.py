@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import orjson
 import pytest
@@ -12,8 +16,11 @@ from cdc.postgres_slot import drop_slot
 from cdc.postgres_state import ask_for_copy, read_postgres_state
 from cdc.topics import source_topic
 from tests.integration.cdc_stack import PARTITIONS, Source, Stack, reading, running_stack, wait_until
+from trueup.stack_files import environment
 
 pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +161,30 @@ def test_one_table_is_copied_again_while_it_is_written_to(stack: Stack) -> None:
     with reading(source) as reader:
         reader.catch_up(source)
         assert reader.counters.snapshot_rows == 0
+
+
+def ask(source: Source, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`trueup cdc snapshot` with the settings of the source."""
+    return subprocess.run(
+        [sys.executable, "-m", "trueup.cli", "cdc", "snapshot", *arguments],
+        env={**os.environ, **environment(source.settings), "PYTHONPATH": str(ROOT)},
+        cwd=directory, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def test_the_command_waits_for_the_copy_and_knows_the_tables(stack: Stack, tmp_path: Path) -> None:
+    source = stack.source("asked")
+    source.query("INSERT INTO rule VALUES (1, 'daily', true, 10, 'USD', false)")
+    with reading(source) as reader:
+        reader.catch_up(source)
+        done = ask(source, tmp_path, "rule", "--json")
+        assert orjson.loads(done.stdout) == {"source": "asked", "asked": ["public.rule"], "copied": ["public.rule"]}
+        assert reader.counters.table("public.rule").snapshot_rows == 2
+    unknown = ask(source, tmp_path, "books.rule")
+    assert unknown.returncode == 1
+    assert "not read: books.rule" in unknown.stderr
+    late = ask(source, tmp_path, "rule", "--wait", "0.5")
+    assert late.returncode == 1
+    assert "not copied within 0.5 s: public.rule" in late.stderr
+    with reading(source) as reader:
+        reader.wait_until(lambda: reader.counters.table("public.rule").snapshot_rows == 1)

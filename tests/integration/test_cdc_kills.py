@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import orjson
@@ -117,14 +118,16 @@ def test_kills_of_reader_broker_and_database_lose_nothing(tmp_path: Path) -> Non
     sys.stdout.write(f"seed {seed}\n")
     pick = random.Random(seed)
     backoff = Backoff(first_seconds=0.05, max_seconds=0.2, healthy_after_seconds=0.5, restart_attempts_max=1000)
-    with running_stack(tmp_path / "stack", backoff) as stack:
+    with running_stack(tmp_path / "stack", backoff) as stack, ExitStack() as started:
         source = stack.source("killed")
         writers = [PatientWriter(source, number, 100 * seed) for number in range(2)]
         keeper = Keeper(source, tmp_path)
         keeper.start()
+        started.callback(keeper.stop)
         wait_long(lambda: is_reading(source))
         for writer in writers:
             writer.start()
+            started.callback(writer.stop)
 
         def all_are_up() -> bool:
             return all(str(state.state) == "ready" for state in stack.supervisor.states()) and is_reading(source)

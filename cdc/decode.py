@@ -117,7 +117,7 @@ class ChangeDecoder:
         primary_key = self._composite_key(row) if self.table.also_primary else row[self._primary_place]
         return Change(
             self.table, name, row[self._key_place], primary_key,  # type: ignore[arg-type]
-            version, commit_us, deleted, row, moves, partition, offset,
+            version, commit_us, deleted, row, moves, partition, offset, source.get("polled") is True,
         )  # fmt: skip
 
     def _opened(self, value: bytes) -> tuple[dict[str, Any] | None, Dialect]:

@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from cdc.decode import ChangeDecoder
-from cdc.polling import poll_batch
+from cdc.message_batches import poll_batch
 from reconcile.reference_books import ReferenceBooks
 from streams.watermark import Heartbeat, SourceClock
 from trueup.model.change import Change

@@ -8,17 +8,21 @@ import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
+from typing import Final
 
 import structlog
 
+from cdc import poll, postgres
 from cdc.counters import ReaderCounters
 from cdc.metrics import ReaderMetrics, reader_alive, reader_parts
-from cdc.postgres import run
 from trueup.log_setup import set_up_logging
 from trueup.model.errors import TrueupError
 from trueup.process_endpoint import ProcessState, serve_process
 from trueup.settings import Settings
 from trueup.user_specs import read_user_specs
+
+READERS: Final = {"replication": postgres.run, "poll": poll.run}
+"""How the changes of the source are found → what reads it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             registry = ReaderMetrics(counters).registry
             state = ProcessState(registry, lambda: reader_alive(counters), lambda: reader_parts(counters))
             serve_process(asked.metrics_port, state, settings.metrics_host)
+        run = READERS[settings.source.reader]
         run(settings, stop, counters, more_tables=read_user_specs(settings).more_tables)
     except TrueupError as error:
         structlog.get_logger().error("reader_ended", what=error.what, where=error.where, remedy=error.remedy)

@@ -31,6 +31,20 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class PollSettings(_Section):
+    """How a database without replication is polled."""
+
+    interval_seconds: Seconds = Field(60, description="from the start of one poll to the start of the next")
+    overlap_seconds: Seconds = Field(
+        300, description="how long before the newest time read so far a poll looks back, for transactions that end late"
+    )
+    compare_interval_seconds: Seconds = Field(
+        3600, description="how often tables with a time column are compared whole; others are at every poll"
+    )
+    time_column: str = Field("updated_at", description="column that every change of a row sets anew")
+    page_rows: int = Field(5000, ge=1, le=100_000, description="rows that are asked for at once")
+
+
 class SourceSettings(_Section):
     """The settlement database that is read."""
 
@@ -43,6 +57,10 @@ class SourceSettings(_Section):
     schema_name: str = "public"
     slot: str = Field("trueup", pattern=r"^[a-z0-9_]+$")
     publication: str = Field("trueup", pattern=r"^[a-z0-9_]+$")
+    reader: Literal["replication", "poll"] = Field(
+        "replication", description="how changes are found: in the database's log, or by polling its tables"
+    )
+    poll: PollSettings = PollSettings()
     heartbeat_interval_seconds: Seconds = 0.1
     decimal_scale: int | None = Field(
         None,

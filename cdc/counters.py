@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-ReaderService = Literal["source", "kafka"]
+ReaderService = Literal["source", "kafka", "connect"]
 
 
 class Phase(StrEnum):
@@ -35,7 +35,8 @@ class ReaderCounters:
     written when it was last asked; both are bytes since the start of the log. `last_commit_us` and `watermark_us` are µs
     since the epoch. `throttled_seconds` is time spent waiting for the broker to take more. Times named `…_at` are seconds
     of the monotonic clock: of the last turn of the loop, the last answer of the source, and the last moment at which
-    nothing waited for the broker or it acknowledged something.
+    nothing waited for the broker or it acknowledged something. `watches_connector` says that a connector reads in this
+    reader's place.
     """
 
     tables: dict[str, TableCount] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class ReaderCounters:
     turned_at: float = field(default_factory=time.monotonic)
     source_answered_at: float = 0.0
     delivered_at: float = 0.0
+    watches_connector: bool = False
 
     @property
     def changes(self) -> int:
@@ -88,3 +90,11 @@ class ReaderCounters:
         """A session ended, and the reader tries again."""
         self.phase, self.failing, self.in_flight = Phase.CONNECTING, service, 0
         self.last_errors[service] = error
+
+    def connector_trouble(self, trouble: str) -> None:
+        """Say why the connector that is watched does not run, or, with "", that it does."""
+        if trouble:
+            self.failing = "connect"
+            self.last_errors["connect"] = trouble
+        elif self.failing == "connect":
+            self.failing = None

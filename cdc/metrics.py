@@ -114,15 +114,19 @@ def _known(name: str, documentation: str, value: float | None) -> Metric:
 
 
 def reader_parts(counters: ReaderCounters) -> Mapping[str, Part]:
-    """What the reader needs: `source`, `kafka`, and that it is `reading`, a snapshot or the stream."""
+    """What the reader needs: `source`, `kafka`, that it is `reading`, a snapshot or the stream, and the connector if one does
+    that in its place.
+    """
     now = time.monotonic()
     streaming = counters.phase is Phase.STREAMING
     source = counters.failing != "source" and not (streaming and now - counters.source_answered_at > ANSWER_SECONDS_MAX)
     kafka = counters.failing != "kafka" and not (streaming and now - counters.delivered_at > ANSWER_SECONDS_MAX)
+    connector = Part(counters.failing != "connect", counters.last_errors.get("connect", ""))
     return {
         "source": Part(source, counters.last_errors.get("source", "")),
         "kafka": Part(kafka, counters.last_errors.get("kafka", "")),
         "reading": Part(counters.phase is not Phase.CONNECTING),
+        **({"connector": connector} if counters.watches_connector else {}),
     }
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from cdc import poll, postgres
+from cdc import debezium, poll, postgres
 from cdc.counters import ReaderCounters
 from cdc.metrics import ReaderMetrics, reader_alive, reader_parts
 from trueup.log_setup import set_up_logging
@@ -21,7 +21,7 @@ from trueup.process_endpoint import ProcessState, serve_process
 from trueup.settings import Settings
 from trueup.user_specs import read_user_specs
 
-READERS: Final = {"replication": postgres.run, "poll": poll.run}
+READERS: Final = {"replication": postgres.run, "poll": poll.run, "debezium": debezium.run}
 """How the changes of the source are found → what reads it."""
 
 

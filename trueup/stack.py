@@ -20,6 +20,7 @@ from clickhouse.client import connect
 from clickhouse.migrate import migrate
 from dashboards.alerts.load import load_alerts
 from trueup.dashboard_wiring import dashboard_address
+from trueup.embedded.connect.worker import Connect
 from trueup.embedded.kafka.broker import Kafka
 from trueup.embedded.kafka.jars import resolve_jars
 from trueup.embedded.memory_broker import PARTITIONS, MemoryBroker
@@ -29,7 +30,7 @@ from trueup.embedded.readiness import http_answers, port_accepts
 from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, UnavailableError
-from trueup.settings import ChargingSettings, RuleSettings, Settings, StreamSettings
+from trueup.settings import ChargingSettings, ReaderKind, RuleSettings, Settings, StreamSettings
 from trueup.stack_files import environment, for_dashboard, stack_passwords, stack_ports, write_stack_file
 from trueup.upstream import schema
 from trueup.user_specs import absolute_specs, read_user_specs
@@ -37,6 +38,7 @@ from trueup.worker_metrics import metric_total
 
 BrokerKind = Literal["kafka", "memory"]
 READY_SECONDS: Final = 180.0
+LOGIN_FILE: Final = "source-password"
 RECOVERY_SECONDS: Final = 900.0
 """How long a process may take to get its state back, or wait for a service that is away, before it is started again."""
 
@@ -51,6 +53,7 @@ class Stack:
         data_dir: everything lives there; made if absent.
         broker: `kafka`, or `memory` where Java cannot be had.
         workers: worker processes to start with.
+        reader: how changes are found, None for what the settings say; with `debezium`, Kafka Connect runs too.
         rules, streams, charging, specs: settings of these parts; None for the defaults.
         backoff: how services that died are started again; None for the supervisor's default.
         dashboard: whether people are to look at it with a browser.
@@ -64,6 +67,7 @@ class Stack:
         broker: BrokerKind = "kafka",
         workers: int = 2,
         partitions: int = 8,
+        reader: ReaderKind | None = None,
         rules: RuleSettings | None = None,
         streams: StreamSettings | None = None,
         charging: ChargingSettings | None = None,
@@ -80,10 +84,14 @@ class Stack:
         ports = stack_ports(self.data_dir)
         self.postgres = Postgres(self.data_dir, ports["postgres"])
         self._kafka = Kafka(self.data_dir, ports["kafka"], ports["controller"])
+        self._connect = Connect(self.data_dir, ports["connect"], self._kafka.bootstrap)
         self._partitions = PARTITIONS if broker == "memory" else partitions
         base = Settings()
         # The services run in other directories than whoever wrote the settings.
         self._specs = absolute_specs(base.specs if specs is None else specs)
+        self._reader = reader or base.source.reader
+        if self._reader == "debezium" and broker == "memory":
+            raise ConfigurationError("Kafka Connect needs the real broker", remedy="leave out --broker memory")
         self._has_user_specs, self._topics = self._plan(base.model_copy(update={"specs": self._specs}))
         self._memory = MemoryBroker(self.data_dir, tuple(topic.name for topic in self._topics.topics))
         self._clickhouse_port = ports["clickhouse"]
@@ -120,7 +128,11 @@ class Stack:
                         "user": ROLE,
                         "database": DATABASE,
                         "password": SecretStr(self.postgres.password()),
+                        "reader": self._reader,
                     }
+                ),
+                "connect": base.connect.model_copy(
+                    update={"url": self._connect.url, "password": self._connect.secret_reference(LOGIN_FILE)}
                 ),
                 "kafka": base.kafka.model_copy(update={"bootstrap": bootstrap, "partitions": self._partitions}),
                 "clickhouse": base.clickhouse.model_copy(
@@ -176,12 +188,20 @@ class Stack:
 
     def start_pipeline(self) -> None:
         """Start the CDC reader, the workers, and what people look at and are told by."""
+        if self._reader == "debezium":
+            self._start_connect()
         self._say(f"starting the CDC reader and {self.workers} workers")
         self.supervisor.add(self._cdc_service())
         self.start_workers()
         if self._has_dashboard:
             self.start_dashboard()
         self.start_alerts()
+
+    def _start_connect(self) -> None:
+        self._say("starting Kafka Connect with Debezium (the first run fetches its jars)")
+        self._connect.keep_secret(LOGIN_FILE, self.postgres.password())
+        self.supervisor.add(self._connect.service())
+        self.supervisor.wait_ready(READY_SECONDS)
 
     def start_alerts(self) -> None:
         """Start sending alerts if there is a file of them, and return when the topics are read."""

@@ -39,8 +39,9 @@ def test_debezium_is_there(connect: Connect) -> None:
 
 
 def test_a_secret_is_in_a_private_file_only(connect: Connect, tmp_path: Path) -> None:
-    reference = Connect(tmp_path, connect.port, connect.bootstrap).keep_secret("source-password", "s3cret")
+    other = Connect(tmp_path, connect.port, connect.bootstrap)
+    other.keep_secret("source-password", "s3cret")
     file = tmp_path / "connect" / "secrets" / "source-password"
-    assert reference == f"${{secrets:{file.parent}:source-password}}"
+    assert other.secret_reference("source-password") == f"${{secrets:{file.parent}:source-password}}"
     assert file.read_text() == "s3cret"
     assert file.stat().st_mode & 0o777 == PRIVATE

@@ -59,13 +59,16 @@ class Connect:
         """The only directory whose files a connector's configuration may name."""
         return self.data_dir.resolve() / "connect" / "secrets"
 
-    def keep_secret(self, name: str, secret: str) -> str:
-        """Put a secret into a file that only its owner can read; the text by which a configuration names it."""
+    def secret_reference(self, name: str) -> str:
+        """The text by which a configuration names a secret."""
+        return f"${{secrets:{self.secrets_dir}:{name}}}"
+
+    def keep_secret(self, name: str, secret: str) -> None:
+        """Put a secret into a file that only its owner can read."""
         self.secrets_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.secrets_dir / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(secret)
-        return f"${{secrets:{self.secrets_dir}:{name}}}"
 
     def service(self) -> Service:
         """The service for the supervisor; the broker must answer before. Jars are resolved at its first start."""

@@ -15,6 +15,7 @@ from tests.integration.cdc_workload import Writer
 from tests.integration.connect_stack import ConnectStack, running_connect, watching
 from tests.source_log import SOURCE
 from tests.stream_verdicts import verdicts_of
+from trueup.checking.connector_check import check_connector, connector_state, register_connector
 from trueup.upstream.plan import WorkloadPlan
 from trueup.upstream.workload import run
 
@@ -222,3 +223,32 @@ def test_time_stands_still_while_a_task_has_failed(connect: ConnectStack) -> Non
         assert status is not None
         assert "publication" in status.tasks[0].reason
     connect.remove("failing")
+
+
+def test_the_connector_is_checked_registered_and_shown(connect: ConnectStack) -> None:
+    source = connect.source("asked")
+    settings = source.settings
+    (connector,) = [part for part in check_connector(settings) if part.name == "connector"]
+    assert connector.faults == []
+    assert connector.facts[-1] == "connector asked is not registered yet"
+    (fault,) = register_connector(settings, {})
+    assert fault.what.startswith("no copy of the tables belongs to slot asked")
+    with watching(source):
+        connect.wait_running("asked")
+        for _ in range(2):
+            assert register_connector(settings, {"poll.interval.ms": "30"}) == []
+        held = connect.rest.config("asked")
+        assert held == connect.config(source, poll_interval_ms="30")
+        (refused,) = register_connector(settings, {"decimal.handling.mode": "double"})
+        assert "loses cents" in refused.remedy
+        (refused,) = register_connector(settings, {"poll.interval.ms": "soon"})
+        assert refused.what.startswith("poll.interval.ms: ")
+        connect.wait_running("asked")
+        wait_until(lambda: connector_state(settings).slot_active)
+        state = connector_state(settings)
+        assert state.faults == []
+        assert state.lag_bytes is not None
+        (connector,) = [part for part in check_connector(settings) if part.name == "connector"]
+        assert connector.faults == []
+    connect.remove("asked")
+    assert [fault.remedy for fault in connector_state(settings).faults] == ["run `trueup cdc register`"]

@@ -63,7 +63,7 @@ class RowChange(NamedTuple):
 
 
 class PollMemory:
-    """The memory at a path, for one process at a time. Errors: UnavailableError while another one has it open."""
+    """The memory at a path, for one process, and one thread of it at a time. Errors: UnavailableError while another one has it open."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class PollMemory:
             raise UnavailableError(
                 "another reader polls this source", where=str(path), remedy="let one reader poll it"
             ) from None
-        self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cdc.topics import source_topic
-from trueup.model.tables import TABLES
+from trueup.model.tables import TABLES, Table
+from trueup.settings import SourceSettings
 
 
 class SourceTable(NamedTuple):
@@ -39,6 +40,15 @@ def settlement_tables(schema: str) -> tuple[SourceTable, ...]:
         SourceTable(schema, name, (table.primary_key,), (table.topic_key,), tuple(one.name for one in table.columns))
         for name, table in TABLES.items()
     )
+
+
+def settlement_topics(sources: Iterable[SourceSettings]) -> dict[str, tuple[SourceSettings, Table]]:
+    """The topics of the settlement tables of all sources, each with its source and its table."""
+    return {
+        source_topic(source.name, source.schema_name, table.name): (source, table)
+        for source in sources
+        for table in TABLES.values()
+    }
 
 
 def labels(tables: Iterable[SourceTable]) -> tuple[str, ...]:

@@ -271,6 +271,9 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="address on which processes serve metrics and readiness")
     source: SourceSettings = SourceSettings()
     connect: ConnectSettings = ConnectSettings()
+    more_sources: list[SourceSettings] = Field(
+        [], description="further databases with the same tables, such as shards or sites; each has a reader of its own"
+    )
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     streams: StreamSettings = StreamSettings()
@@ -282,6 +285,26 @@ class Settings(BaseSettings):
     specs: list[str] = Field(
         ["settlement"], min_length=1, description="specs that are judged: names of shipped ones, or paths of files"
     )
+
+    @property
+    def sources(self) -> tuple[SourceSettings, ...]:
+        """All databases that are read; users' own specs name tables of the first one."""
+        return self.source, *self.more_sources
+
+    @model_validator(mode="after")
+    def _apart(self) -> Settings:
+        """Two sources under one name, or on one slot, would be one."""
+        taken: set[tuple[object, ...]] = set()
+        for source in self.sources:
+            if source.schema_name != self.source.schema_name:
+                raise ValueError(
+                    f"the tables of source {source.name} are in another schema than those of {self.source.name}"
+                )
+            for place in (("name", source.name), ("slot", source.host, source.port, source.slot)):
+                if place in taken and (place[0] == "name" or source.reader == "replication"):
+                    raise ValueError(f"two sources have the {place[0]} {place[-1]}: give one of them another")
+                taken.add(place)
+        return self
 
     @classmethod
     def settings_customise_sources(

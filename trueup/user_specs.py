@@ -50,9 +50,9 @@ class UserSpecs:
 
 def planned_topics(settings: Settings, specs: UserSpecs) -> TopicPlan:
     """Every topic that an installation with these settings and specs needs."""
-    source, kafka = settings.source, settings.kafka
+    names, kafka = [source.name for source in settings.sources], settings.kafka
     return topic_plan(
-        [source.name], source.schema_name, kafka.partitions, kafka.replication_factor, leg_topics=specs.topics
+        names, settings.source.schema_name, kafka.partitions, kafka.replication_factor, leg_topics=specs.topics
     )
 
 

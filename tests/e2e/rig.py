@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -97,12 +97,13 @@ class Load(threading.Thread):
 class Rig:
     """A started stack, with what tests do to it; the dashboard only for those that look at it."""
 
-    def __init__(self, data_dir: Path, workers: int, *, dashboard: bool = False) -> None:
+    def __init__(self, data_dir: Path, workers: int, *, dashboard: bool = False, sites: Sequence[str] = ()) -> None:
         self.stack = Stack(
             data_dir,
             workers=workers,
             rules=demo_rules(),
             streams=StreamSettings(flush_interval_seconds=0.5),
+            sites=sites,
             backoff=_IMPATIENT,
             dashboard=dashboard,
         )
@@ -236,9 +237,11 @@ def _lines(path: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_rig(data_dir: Path, *, workers: int = 2, dashboard: bool = False) -> Iterator[Rig]:
+def running_rig(
+    data_dir: Path, *, workers: int = 2, dashboard: bool = False, sites: Sequence[str] = ()
+) -> Iterator[Rig]:
     """A stack below the directory; its data are removed when all went well."""
-    rig = Rig(data_dir, workers, dashboard=dashboard)
+    rig = Rig(data_dir, workers, dashboard=dashboard, sites=sites)
     try:
         rig.open()
         yield rig

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from cdc.counters import ReaderCounters
 from cdc.delivery import end_offsets
-from cdc.poll import open_session
+from cdc.poll import PollSession, open_session
 from cdc.source_tables import settlement_tables
 from cdc.topics import HEARTBEAT_TOPIC, ensure_topics, source_topics, topic_plan
 from tests.integration.cdc_stack import (
@@ -42,7 +42,7 @@ from trueup.upstream.workload import run as run_workload
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 8
+KILLS = 4
 COPIED_ROWS = 60_000
 
 
@@ -60,6 +60,10 @@ def polled(source: Source, name: str, data_dir: Path, **options: float) -> Sourc
     return replace(source, settings=source.settings.model_copy(update={"source": settings, "data_dir": data_dir}))
 
 
+def assert_polled(session: PollSession) -> None:
+    assert session.poller.poll()
+
+
 def verdicts(source: Source, directory: Path) -> set[Opened]:
     messages = source.messages()
     return verdicts_of(directory, [(message.topic.rpartition(".")[2], message.value) for message in messages])
@@ -68,13 +72,13 @@ def verdicts(source: Source, directory: Path) -> set[Opened]:
 def test_the_reference_business_comes_out_as_by_replication(stack: Stack, tmp_path: Path) -> None:
     pushed = stack.source("pushed")
     pulled = polled(pushed, "pulled", tmp_path, compare_interval_seconds=0)
-    plan = WorkloadPlan(200, seed=11, faults=True, traps=False, fault_copies=1, connections=1, grace_seconds=0.1)
+    plan = WorkloadPlan(1_000, seed=11, faults=True, traps=False, fault_copies=1, connections=1, grace_seconds=0.1)
     tables = settlement_tables("public")
     with reading(pushed) as reader, open_session(pulled.settings, ReaderCounters(), tables, lambda: False) as session:
         reader.catch_up(pushed)
         # After every commit, so that no two changes of a row fall together.
-        run_workload(pushed.dsn, plan, lambda _: session.poller.poll() or None)
-        session.poller.poll()
+        run_workload(pushed.dsn, plan, lambda _: assert_polled(session))
+        assert_polled(session)
         reader.catch_up(pushed)
     assert pulled.mirror() == pushed.mirror() == pushed.truth()
     assert verdicts(pulled, tmp_path / "pulled") == verdicts(pushed, tmp_path / "pushed")
@@ -86,9 +90,8 @@ def test_polls_that_lie_far_apart_end_in_the_same_rows_and_raise_nothing_more(st
     pulled = polled(pushed, "pulled_apart", tmp_path, compare_interval_seconds=0)
     plan = WorkloadPlan(200, seed=12, connections=1)
     with open_session(pulled.settings, ReaderCounters(), settlement_tables("public"), lambda: False) as session:
-        commits = iter(range(10**6))
-        run_workload(pushed.dsn, plan, lambda _: next(commits) % 7 or session.poller.poll() or None)
-        session.poller.poll()
+        run_workload(pushed.dsn, plan, lambda done: None if done.transactions % 7 else assert_polled(session))
+        assert_polled(session)
     assert pulled.mirror() == pushed.truth()
     assert verdicts(pulled, tmp_path / "verdicts") == set()
 
@@ -194,7 +197,7 @@ def test_a_poller_killed_between_sending_and_noting_says_the_same_again(stack: S
         writer.start()
     for _ in range(KILLS):
         process = start_reader(source, tmp_path)
-        time.sleep(pick.uniform(1.0, 4.0))
+        time.sleep(pick.uniform(0.8, 2.5))
         process.kill()
         process.wait(WAIT_SECONDS)
     for writer in writers:

@@ -56,7 +56,7 @@ def run(
         stop,
         counters,
         settings.kafka.bootstrap,
-        (psycopg.OperationalError,),
+        (psycopg.Error,),
     )
 
 

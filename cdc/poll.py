@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Final, NamedTuple
 
 import psycopg
+import pymysql
 import structlog
 
+from cdc import mysql_source, postgres_source
 from cdc.counters import Phase, ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.poll_memory import PollMemory
+from cdc.poll_mysql import PolledMysql
 from cdc.poll_postgres import PolledPostgres
 from cdc.poll_round import Poller
 from cdc.polled_database import PolledDatabase
-from cdc.postgres_source import address_of, check_columns, connect, domain_bases
 from cdc.publishing import Publishing
 from cdc.reader_state import read_state, write_state
 from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, settlement_tables
 from trueup import __version__
-from trueup.settings import Settings
+from trueup.model.errors import ConfigurationError
+from trueup.settings import Settings, SourceSettings
 
 ASK_SECONDS: Final = 1.0
 """How often the source is asked for its clock between two polls, so that an outage is told before the next one."""
@@ -54,8 +57,32 @@ def run(
         stop,
         counters,
         settings.kafka.bootstrap,
-        (psycopg.OperationalError,),
+        (psycopg.OperationalError, pymysql.OperationalError, pymysql.InterfaceError),
     )
+
+
+Opened = tuple[PolledDatabase, Mapping[int, int]]
+"""A database, and the OID of each domain → that of its base type."""
+
+
+@contextmanager
+def _open_postgres(source: SourceSettings, tables: Sequence[SourceTable]) -> Iterator[Opened]:
+    with postgres_source.connect(source) as connection:
+        for table in tables:
+            postgres_source.check_columns(connection, source, table, postgres_source.address_of(source))
+        yield PolledPostgres(connection), postgres_source.domain_bases(connection)
+
+
+@contextmanager
+def _open_mysql(source: SourceSettings, tables: Sequence[SourceTable]) -> Iterator[Opened]:
+    with closing(mysql_source.connect(source)) as asking, closing(mysql_source.connect(source, raw=True)) as reading:
+        unfit = mysql_source.unfit_tables(asking, tables)
+        for reason in unfit.values():
+            raise ConfigurationError(reason, where=mysql_source.address_of(source), remedy="see docs/cdc.md")
+        yield PolledMysql(asking, reading), {}
+
+
+_OPENERS: Final = {"postgres": _open_postgres, "mysql": _open_mysql}
 
 
 class PollSession(NamedTuple):
@@ -77,17 +104,14 @@ def open_session(
     """
     source, bootstrap = settings.source, settings.kafka.bootstrap
     with ExitStack() as session:
-        connection = session.enter_context(connect(source))
-        for table in tables:
-            check_columns(connection, source, table, address_of(source))
+        database, domains = session.enter_context(_OPENERS[source.kind](source, tables))
         producer = DeliveryProducer(bootstrap, [table.topic(source.name) for table in tables])
         session.enter_context(closing(producer))
         producer.while_waiting = counters.turn
         memory = session.enter_context(closing(PollMemory(settings.data_dir / f"poll-{source.name}.sqlite")))
         memory.keep_only(tables)
         _claim_topics(memory, producer, bootstrap, source.name)
-        publishing = Publishing(source, __version__, domain_bases(connection), producer, counters, tables)
-        database = PolledPostgres(connection)
+        publishing = Publishing(source, __version__, domains, producer, counters, tables)
         poller = Poller(database, memory, publishing, stopping)
         poller.resume()
         yield PollSession(poller, database)
@@ -106,7 +130,7 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
                 return
             if counters.phase is not Phase.STREAMING:
                 counters.began_streaming()
-                _log.info("polling", source=address_of(settings.source), interval_seconds=interval_seconds)
+                _log.info("polling", source=settings.source.name, interval_seconds=interval_seconds)
             while time.monotonic() < due_at and not stop.wait(min(ASK_SECONDS, max(0.0, due_at - time.monotonic()))):
                 session.database.now_us()
                 session.poller.turn()

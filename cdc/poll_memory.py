@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -123,9 +123,13 @@ class PollMemory:
         found = self._db.execute("SELECT high_us, compared_us FROM polled WHERE label = ?", (table.label,)).fetchone()
         return None if found is None else Polled(*found)
 
-    def note_polled(self, table: SourceTable, polled: Polled) -> None:
-        """Everything of the table up to there is noted."""
-        self._db.execute("INSERT OR REPLACE INTO polled VALUES (?, ?, ?)", (table.label, *polled))
+    def note_polled(self, reached: Mapping[SourceTable, Polled]) -> None:
+        """Everything of the tables up to there is noted."""
+        with self._together():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO polled VALUES (?, ?, ?)",
+                [(table.label, *polled) for table, polled in reached.items()],
+            )
 
     def start_seeing(self) -> None:
         """From here on, remember the keys that are compared."""
@@ -159,9 +163,8 @@ class PollMemory:
             if before != row:
                 op = "u" if before is not None else "r" if is_first else "c"
                 found.append((key, RowChange(table.label, shape, at_us, op, before, row)))
-        with self._together():
-            self._db.execute("INSERT OR IGNORE INTO seen SELECT value FROM json_each(?)", (listed,))
-            self._note(number, found)
+        self._db.execute("INSERT OR IGNORE INTO seen SELECT value FROM json_each(?)", (listed,))
+        self._note(number, found)
         return [change for _, change in found]
 
     def note_gone(self, table: SourceTable, shape: TableShape, at_us: int, rows_max: int) -> Iterator[list[RowChange]]:
@@ -180,8 +183,7 @@ class PollMemory:
                 (key, RowChange(table.label, shape, at_us, "d", _as_shaped(orjson.loads(image), self._shape(of), shape), None))
                 for key, of, image in gone
             ]  # fmt: skip
-            with self._together():
-                self._note(number, found)
+            self._note(number, found)
             yield [change for _, change in found]
 
     def noted(self) -> Iterator[RowChange]:
@@ -214,18 +216,23 @@ class PollMemory:
         self._db.execute("COMMIT")
 
     def _note(self, number: int, found: Sequence[tuple[str, RowChange]]) -> None:
-        self._db.executemany(
-            "INSERT INTO change (label, key, shape, at_us, op, before, after) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                (change.label, key, number, change.at_us, change.op, _image(change.before), _image(change.after))
-                for key, change in found
-            ],
-        )
+        if not found:
+            return
+        with self._together():
+            self._db.executemany(
+                "INSERT INTO change (label, key, shape, at_us, op, before, after) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (change.label, key, number, change.at_us, change.op, _image(change.before), _image(change.after))
+                    for key, change in found
+                ],
+            )
 
     def _number_of(self, shape: TableShape) -> int:
         described = orjson.dumps([*shape]).decode()
-        self._db.execute("INSERT OR IGNORE INTO shape (described) VALUES (?)", (described,))
-        ((number,),) = self._db.execute("SELECT shape FROM shape WHERE described = ?", (described,))
+        query = "SELECT shape FROM shape WHERE described = ?"
+        if self._db.execute(query, (described,)).fetchone() is None:
+            self._db.execute("INSERT INTO shape (described) VALUES (?)", (described,))
+        ((number,),) = self._db.execute(query, (described,))
         return int(number)
 
     def _shape(self, number: int) -> TableShape:

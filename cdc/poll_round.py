@@ -27,6 +27,7 @@ DELIVERY_SECONDS_MAX: Final = 120.0
 CHANGES_NOTED_MAX: Final = 50_000
 """So many changes wait for their delivery before what was read becomes what is remembered."""
 
+_TIME_OIDS: Final = frozenset({1114, 1184})
 _POLLED: Final = b'"polled":true,'
 _log = structlog.get_logger()
 
@@ -69,10 +70,14 @@ class Poller:
         """
         at_us = self._memory.begin(self._database.now_us())
         self.turn()
+        reached: dict[SourceTable, Polled] = {}
         with self._database.reading():
             for table in self._publishing.tables:
-                if not self._read(table, at_us):
+                polled = self._read(table, at_us)
+                if polled is None:
                     return False
+                reached[table] = polled
+        self._memory.note_polled(reached)
         self._settle()
         name = self._publishing.source.name
         value = encode_heartbeat(name, at_us, at_us, self._producer.positions())
@@ -91,20 +96,20 @@ class Poller:
         if not self._counters.in_flight:
             self._counters.delivered_at = now
 
-    def _read(self, table: SourceTable, at_us: int) -> bool:
-        """Tell the changes of one table; False when asked to stop."""
+    def _read(self, table: SourceTable, at_us: int) -> Polled | None:
+        """Tell the changes of one table, and how far it is then; None when asked to stop."""
         shape = self._database.shape(table)
         _check(table, shape)
         held = self._memory.polled(table)
         column = self._options.time_column
-        is_timed = any(name == column for name, _ in shape.columns)
+        is_timed = any(name == column and type_oid in _TIME_OIDS for name, type_oid in shape.columns)
         since = self._since(held, at_us) if is_timed else None
         if since is None:
             self._memory.start_seeing()
         for rows in self._database.pages(table, shape, since, self._options.page_rows):
             self.turn()
             if self._stopping():
-                return False
+                return None
             self._take(self._memory.note_rows(table, shape, rows, at_us, is_first=held is None))
         if since is None:
             for gone in self._memory.note_gone(table, shape, at_us, self._options.page_rows):
@@ -113,8 +118,7 @@ class Poller:
         # A time in the future must not hide what is written until then.
         high_us = None if newest_us is None else min(newest_us, at_us)
         compared_us = held.compared_us if held is not None and since is not None else at_us
-        self._memory.note_polled(table, Polled(high_us, compared_us))
-        return True
+        return Polled(high_us, compared_us)
 
     def _since(self, held: Polled | None, at_us: int) -> Since | None:
         """From where on a table with times is read; None where it has to be compared whole."""

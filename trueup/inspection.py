@@ -42,7 +42,7 @@ def order_timeline(settings: Settings, reader: Reader, order_id: str) -> dict[st
     legs, held = [], reader.order_legs(order_id)
     for table, rows in held.items():
         for row in rows:
-            topic = source_topic(row["source"], settings.source.schema_name, table)
+            topic = source_topic(row["source"], settings.schema_of(row["source"]), table)
             deleted = " (deleted)" if row["is_deleted"] else ""
             legs.append(
                 {

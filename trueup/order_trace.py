@@ -43,7 +43,7 @@ def newest_offsets(settings: Settings, legs: Mapping[str, Iterable[Mapping[str, 
     newest: dict[str, int] = {}
     for table, rows in legs.items():
         for row in rows:
-            topic = source_topic(row["source"], settings.source.schema_name, table)
+            topic = source_topic(row["source"], settings.schema_of(row["source"]), table)
             newest[topic] = max(newest.get(topic, 0), int(row["kafka_offset"]))
     return newest
 

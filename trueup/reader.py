@@ -6,13 +6,13 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final
 
 import structlog
 
-from cdc import debezium, poll, postgres
+from cdc import debezium, mysql, poll, postgres
 from cdc.counters import ReaderCounters
 from cdc.metrics import ReaderMetrics, reader_alive, reader_parts
 from trueup.log_setup import set_up_logging
@@ -21,8 +21,14 @@ from trueup.process_endpoint import ProcessState, serve_process
 from trueup.settings import Settings
 from trueup.user_specs import read_user_specs
 
-READERS: Final = {"replication": postgres.run, "poll": poll.run, "debezium": debezium.run}
-"""How the changes of the source are found → what reads it."""
+READERS: Final = {
+    ("postgres", "replication"): postgres.run,
+    ("mysql", "replication"): mysql.run,
+    ("postgres", "debezium"): debezium.run,
+    ("postgres", "poll"): poll.run,
+    ("mysql", "poll"): poll.run,
+}
+"""Kind of the source, and how its changes are found → what reads it."""
 
 
 def of_source(settings: Settings, name: str | None) -> Settings:
@@ -62,12 +68,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             registry = ReaderMetrics(counters).registry
             state = ProcessState(registry, lambda: reader_alive(counters), lambda: reader_parts(counters))
             serve_process(asked.metrics_port, state, settings.metrics_host)
-        run = READERS[settings.source.reader]
+        run = _reader_of(settings)
         run(settings, stop, counters, more_tables=more_tables)
     except TrueupError as error:
         structlog.get_logger().error("reader_ended", what=error.what, where=error.where, remedy=error.remedy)
         return 1
     return 0
+
+
+def _reader_of(settings: Settings) -> Callable[..., None]:
+    kind, reader = settings.source.kind, settings.source.reader
+    if (kind, reader) not in READERS:
+        remedy = "set source.reader to 'replication'"
+        raise ConfigurationError(f"a source of kind {kind} cannot be read by {reader}", where="source", remedy=remedy)
+    return READERS[kind, reader]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -52,6 +52,7 @@ class SourceSettings(_Section):
     """The settlement database that is read."""
 
     name: str = Field("settlement", description="name of the source; prefix of its topics", pattern=r"^[a-z0-9_.-]+$")
+    kind: Literal["postgres", "mysql"] = Field("postgres", description="what it is; mysql stands for MariaDB too")
     host: str = "127.0.0.1"
     port: int = Field(5432, ge=1, le=65535)
     user: str = "trueup"
@@ -65,6 +66,12 @@ class SourceSettings(_Section):
         description="how changes are found: in the database's log, by polling its tables, or by Debezium in Kafka Connect",
     )
     poll: PollSettings = PollSettings()
+    server_id: int = Field(
+        0,
+        ge=0,
+        lt=2**32,
+        description="MySQL and MariaDB: id of the reader among the server's replicas; 0 = one that follows from the name",
+    )
     heartbeat_interval_seconds: Seconds = 0.1
     decimal_scale: int | None = Field(
         None,
@@ -73,6 +80,14 @@ class SourceSettings(_Section):
         description="digits behind the point of amounts that come as base64; empty = they come as text",
     )
     timestamp_unit: Literal["ms", "us", "ns"] = Field("us", description="unit of times that come as whole numbers")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _schema_of_mysql(cls, given: Any) -> Any:
+        """MySQL has databases and no schemas below them: tables are named after the database."""
+        if isinstance(given, dict) and given.get("kind") == "mysql":
+            return {"schema_name": given.get("database", "settlement"), "port": 3306, **given}
+        return given
 
 
 class ConnectSettings(_Section):
@@ -291,17 +306,19 @@ class Settings(BaseSettings):
         """All databases that are read; users' own specs name tables of the first one."""
         return self.source, *self.more_sources
 
+    def schema_of(self, source_name: str) -> str:
+        """The schema of the tables of a source; that of the first one for a source that is not read any more."""
+        return next((one.schema_name for one in self.sources if one.name == source_name), self.source.schema_name)
+
     @model_validator(mode="after")
     def _apart(self) -> Settings:
         """Two sources under one name, or on one slot, would be one."""
         taken: set[tuple[object, ...]] = set()
         for source in self.sources:
-            if source.schema_name != self.source.schema_name:
-                raise ValueError(
-                    f"the tables of source {source.name} are in another schema than those of {self.source.name}"
-                )
             for place in (("name", source.name), ("slot", source.host, source.port, source.slot)):
-                if place in taken and (place[0] == "name" or source.reader == "replication"):
+                if place in taken and (
+                    place[0] == "name" or (source.kind, source.reader) == ("postgres", "replication")
+                ):
                     raise ValueError(f"two sources have the {place[0]} {place[-1]}: give one of them another")
                 taken.add(place)
         return self

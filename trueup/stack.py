@@ -223,8 +223,8 @@ class Stack:
         if self._reader == "debezium":
             self._start_connect()
         self._say(f"starting the CDC reader and {self.workers} workers")
-        for source in self.settings.sources:
-            self.supervisor.add(self._cdc_service(source.name))
+        for number, source in enumerate(self.settings.sources, start=1):
+            self.supervisor.add(self._cdc_service(number, source.name))
         self.start_workers()
         if self._has_dashboard:
             self.start_dashboard()
@@ -318,11 +318,10 @@ class Stack:
     def _broker_service(self) -> Service:
         return self._kafka.service() if self._kind == "kafka" else self._memory.service()
 
-    def _cdc_service(self, source_name: str) -> Service:
+    def _cdc_service(self, number: int, source_name: str) -> Service:
         port = free_port()
-        is_first = source_name == self.settings.source.name
         return Service(
-            name="cdc" if is_first else f"cdc-{source_name}",
+            name="cdc" if number == 1 else f"cdc-{number}",
             command=lambda: [
                 *(sys.executable, "-m", "trueup.reader"),
                 *("--source", source_name, "--metrics-port", str(port)),

@@ -131,8 +131,9 @@ class _Builder:
         self.client = connect(settings.clickhouse)
         self.writer = Writer(self.client, settings.clickhouse.database, give_up_seconds=CLICKHOUSE_GIVE_UP_SECONDS)
         self.directory = settings.data_dir / f"worker-{number}"
+        schemas = {one.name: one.schema_name for one in settings.more_sources}
         self.outputs = {
-            stage.name: Output(stage.name, self.producer.send, TopicNames(source.schema_name), wall_clock_us)
+            stage.name: Output(stage.name, self.producer.send, TopicNames(source.schema_name, schemas), wall_clock_us)
             for stage in self.stages
         }
         self.clocks = {

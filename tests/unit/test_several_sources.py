@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from cdc.source_tables import settlement_topics
+from streams.messages import TopicNames
 from trueup.model.errors import ConfigurationError
 from trueup.model.tables import ORDERS, TABLES
 from trueup.reader import of_source
@@ -53,6 +54,17 @@ def test_processes_are_told_all_sources_and_the_dashboard_no_password() -> None:
     assert "secret-b" not in environment(for_dashboard(BOTH, "x"))["TRUEUP_MORE_SOURCES"]
 
 
+def test_sources_may_have_schemas_of_their_own() -> None:
+    settings = Settings(more_sources=[SourceSettings(kind="mysql", name="shop", database="shop_db")])
+    assert settings.schema_of("shop") == "shop_db"
+    assert settings.schema_of("gone") == "public"
+    planned = {spec.name for spec in planned_topics(settings, read_user_specs(settings)).topics}
+    assert {"shop.shop_db.orders", "settlement.public.orders"} <= planned
+    names = TopicNames("public", {"shop": "shop_db"})
+    assert names.of("shop", "orders") == "shop.shop_db.orders"
+    assert names.of("settlement", "orders") == "settlement.public.orders"
+
+
 def test_settings_come_back_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment(BOTH).items():
         monkeypatch.setenv(name, value)
@@ -64,7 +76,6 @@ def test_settings_come_back_from_the_environment(monkeypatch: pytest.MonkeyPatch
     [
         (SourceSettings(host="10.0.0.2"), "two sources have the name settlement"),
         (SourceSettings(name="b", database="b"), "two sources have the slot trueup"),
-        (SITE.model_copy(update={"schema_name": "other"}), "another schema"),
     ],
 )
 def test_sources_that_would_be_one_are_refused(further: SourceSettings, what: str) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
+from cdc.mysql_check import check_mysql
 from cdc.source_check import NeededTable, check_source
 from cdc.source_tables import settlement_tables
 from cdc.topic_check import check_topics
@@ -65,14 +66,18 @@ def check_installation(data_dir: Path) -> list[Part]:
     return [
         Part("settings", [addresses], read.faults),
         specs_part,
-        live("source", ["source"], lambda: check_source(source, needed_tables(settings, specs))),
+        live("source", ["source"], lambda: SOURCE_CHECKS[source.kind](source, needed_tables(settings, specs))),
         *(
-            live(f"source {one.name}", ["more_sources"], partial(check_source, one, settlement_needs(one)))
+            live(f"source {one.name}", ["more_sources"], partial(SOURCE_CHECKS[one.kind], one, settlement_needs(one)))
             for one in settings.more_sources
         ),
         live("topics", ["source", "kafka"], lambda: check_topics(kafka.bootstrap, plan)),
         live("ClickHouse", ["clickhouse"], lambda: check_clickhouse(settings.clickhouse)),
     ]
+
+
+SOURCE_CHECKS: Final = {"postgres": check_source, "mysql": check_mysql}
+"""Kind of the source → what checks it."""
 
 
 def needed_tables(settings: Settings, specs: UserSpecs) -> list[NeededTable]:

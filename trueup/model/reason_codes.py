@@ -27,6 +27,7 @@ REASON_CODES: Final = (
     "not-booked",
     "not-finite",
     "out-of-range",
+    "statement-format",
     "too-fine",
     "too-large",
     "truncated",
@@ -34,6 +35,7 @@ REASON_CODES: Final = (
     "unknown-operation",
     "wrong-key",
     "wrong-type",
+    "zero-date",
 )
 """Every code that an `InvalidRecord` is raised with, in the order of the alphabet."""
 

@@ -120,7 +120,7 @@ class SourceTimeTeller:
         self._counters = counters
         self._source_time = SourceTime()
         self._told_us = 0
-        self._nudged_at = 0.0
+        self._moved_at = 0.0
 
     def turn(self, clock: ServerClock, trouble: str, committed: Committed | None) -> None:
         """Take in what is new, and tell the time that was reached.
@@ -142,13 +142,15 @@ class SourceTimeTeller:
             return
         if committed is not None:
             counters.phase = Phase.SNAPSHOT if committed.copying else Phase.STREAMING
+            if committed.lsn > counters.confirmed_lsn:
+                self._moved_at = time.monotonic()
             counters.confirmed_lsn = committed.lsn
             self._source_time.received(committed.lsn)
         if self._source_time.reached_us > self._told_us:
             self._tell(self._source_time.reached_us)
-        if self._source_time.waiting and time.monotonic() - self._nudged_at >= NUDGE_SECONDS:
+        if self._source_time.waiting and time.monotonic() - self._moved_at >= NUDGE_SECONDS:
             # While the tables rest nothing reaches the connector: this record gives its position something to move to.
-            self._nudged_at = time.monotonic()
+            self._moved_at = time.monotonic()
             self._connection.execute(NUDGE)
 
     def _tell(self, time_us: int) -> None:

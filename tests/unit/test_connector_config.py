@@ -22,6 +22,13 @@ def test_the_shipped_file_is_what_the_settings_of_the_containers_make() -> None:
     assert connector_name(settings) == "settlement"
 
 
+def test_the_file_for_mysql_keys_the_same_tables_and_keeps_amounts_exact() -> None:
+    mysql: dict[str, str] = orjson.loads(Path("cdc/connectors/mysql.json").read_bytes())
+    here = {"topic.prefix": "settlement", "slot.name": "trueup", "database.dbname": "settlement"}
+    keys = connector_config(Settings(), settlement_tables("settlement"))["message.key.columns"]
+    assert config_faults({**mysql, **here}, {**SHIPPED, "message.key.columns": keys}, "here") == []
+
+
 def test_settings_decide_place_names_and_tables() -> None:
     source = SourceSettings(name="shop", host="db", port=6000, database="books", schema_name="s", slot="one")
     settings = Settings(source=source, connect=ConnectSettings(connector="c", password="${file:/x:y}"))

@@ -77,3 +77,22 @@ def test_a_moved_row_is_there_under_its_new_key(plain: list[Captured]) -> None:
     come = [one for one in plain if "__debezium.oldkey" in one.message["headers"]]
     assert [one.change.deleted for one in (*gone, *come)] == [True, False]
     assert gone[0].change.version < come[0].change.version
+
+
+@pytest.mark.parametrize("name", ["precise", "flattened"])
+def test_the_other_forms_say_the_same_of_the_same_statements(name: str) -> None:
+    told = [(one.change.primary_key, one.change.deleted, one.change.row) for one in captured(name)]
+    rule = ("daily", True, 1055, "USD", False)
+    changed = ("daily", True, -1, "USD", False)
+    assert told[:-1] == [
+        (1, False, (1, *rule)),
+        (1, False, (1, *changed)),
+        (2, False, (2, *rule)),
+        (2, False, (2, *changed)),
+        (7, False, (7, *rule)),
+        (7, True, (7, *rule)),
+    ]
+    primary_key, deleted, order = told[-1]
+    assert (primary_key, deleted) == (1, False)
+    assert order is not None
+    assert order[:9] == (1, 1, "USD", 1055, 100, 50, '{"rate": 0.05}', "created", None)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-ReaderService = Literal["source", "kafka"]
+ReaderService = Literal["source", "kafka", "connect"]
 
 
 class Phase(StrEnum):
@@ -60,7 +60,7 @@ class ReaderCounters:
     since the epoch. `throttled_seconds` is time spent waiting for the broker to take more. Times named `…_at` are seconds
     of the monotonic clock: of the last turn of the loop, the last answer of the source, and the last moment at which
     nothing waited for the broker or it acknowledged something. `gap` is the newest one, `stopped` the tables that cannot be
-    read now, by label, with the reason.
+    read now, by label, with the reason. `watches_connector` says that a connector reads in this reader's place.
     """
 
     tables: dict[str, TableCount] = field(default_factory=dict)
@@ -83,6 +83,7 @@ class ReaderCounters:
     turned_at: float = field(default_factory=time.monotonic)
     source_answered_at: float = 0.0
     delivered_at: float = 0.0
+    watches_connector: bool = False
 
     @property
     def changes(self) -> int:
@@ -127,3 +128,11 @@ class ReaderCounters:
         """A session ended, and the reader tries again."""
         self.phase, self.failing, self.in_flight = Phase.CONNECTING, service, 0
         self.last_errors[service] = error
+
+    def connector_trouble(self, trouble: str) -> None:
+        """Say why the connector that is watched does not run, or, with "", that it does."""
+        if trouble:
+            self.failing = "connect"
+            self.last_errors["connect"] = trouble
+        elif self.failing == "connect":
+            self.failing = None

@@ -122,18 +122,21 @@ def _known(name: str, documentation: str, value: float | None) -> Metric:
 def reader_parts(counters: ReaderCounters) -> Mapping[str, Part]:
     """What the reader needs: `source`, `kafka`, and that it is `reading`, a snapshot or the stream.
 
-    `history` is there when no gap is left open, `tables` when all of them can be read.
+    `history` is there when no gap is left open, `tables` when all of them can be read, and `connector`, where one reads in this
+    reader's place, when that runs.
     """
     now = time.monotonic()
     streaming = counters.phase is Phase.STREAMING
     source = counters.failing != "source" and not (streaming and now - counters.source_answered_at > ANSWER_SECONDS_MAX)
     kafka = counters.failing != "kafka" and not (streaming and now - counters.delivered_at > ANSWER_SECONDS_MAX)
+    connector = Part(counters.failing != "connect", counters.last_errors.get("connect", ""))
     return {
         "source": Part(source, counters.last_errors.get("source", "")),
         "kafka": Part(kafka, counters.last_errors.get("kafka", "")),
         "reading": Part(counters.phase is not Phase.CONNECTING),
         "history": Part(counters.gap is None or counters.gap.repaired_us > 0, str(counters.gap or "")),
         "tables": Part(not counters.stopped, "; ".join(list(counters.stopped.values()))),
+        **({"connector": connector} if counters.watches_connector else {}),
     }
 
 

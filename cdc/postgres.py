@@ -11,18 +11,17 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import Final
 
 import psycopg
 import structlog
 
-from cdc.counters import Gap, Phase, ReaderCounters
+from cdc.counters import Phase, ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.postgres_clock import ServerClock
-from cdc.postgres_slot import Slot, find_slot, remove_slot
-from cdc.postgres_snapshot import copy_missing, still_valid, take_snapshot
-from cdc.postgres_source import Connection, address_of, connect, conninfo_of, domain_bases, prepare
-from cdc.postgres_state import Progress, ReaderState, SnapshotMark, read_postgres_state, write_mark
+from cdc.postgres_gap import usable_mark
+from cdc.postgres_snapshot import copy_missing, take_snapshot
+from cdc.postgres_source import address_of, connect, conninfo_of, domain_bases, prepare
+from cdc.postgres_state import read_postgres_state
 from cdc.postgres_stream import ChangeStream
 from cdc.postgres_watch import TableWatch
 from cdc.publishing import Publishing
@@ -31,8 +30,6 @@ from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, settlement_tables
 from trueup import __version__
 from trueup.settings import Settings, SourceSettings
-
-NO_SLOT: Final = ""
 
 _log = structlog.get_logger()
 
@@ -89,7 +86,7 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
         replication = ReplicationConnection(conninfo_of(source), address_of(source))
         session.enter_context(closing(replication))
         publishing = Publishing(source, __version__, partial(_domains, source), producer, counters, tables)
-        mark = _usable_mark(connection, replication, publishing, state)
+        mark = usable_mark(connection, replication, publishing, state)
         for label, reason in altered.items():
             publishing.stop(label, reason)
         counters.phase, counters.failing = Phase.SNAPSHOT, None
@@ -116,49 +113,3 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
 def _domains(source: SourceSettings) -> Mapping[int, int]:
     with connect(source) as connection:
         return domain_bases(connection)
-
-
-def _usable_mark(
-    connection: Connection, replication: ReplicationConnection, publishing: Publishing, state: ReaderState
-) -> SnapshotMark | None:
-    """The mark of the slot that streaming can go on from; None when everything is to be copied, and the slot is gone then.
-
-    A mark without a usable slot says that log was not read: that is told as a gap.
-    """
-    source, counters = publishing.source, publishing.counters
-    slot = find_slot(connection, source)
-    mark, system_id = state.mark, replication.system_id()
-    if slot is not None and not slot.lost and still_valid(mark, source, system_id, slot.confirmed_lsn):
-        return mark
-    if mark is not None:
-        gap = _gap(slot, mark, state.progress, system_id, source)
-        counters.found_gap(gap)
-        _log.error("gap_found", reason=gap.reason, from_lsn=gap.from_lsn, from_us=gap.from_us)
-    if slot is not None:
-        _log.warning("slot_unusable", slot=source.slot, lost=slot.lost, snapshot_marked=mark is not None)
-        remove_slot(connection, source)
-    if mark is not None:
-        # Of no slot from now on: else a new slot would pass for the old one if this ends before all is copied.
-        write_mark(publishing.producer, source.name, mark._replace(slot=NO_SLOT))
-    return None
-
-
-def _gap(
-    slot: Slot | None, mark: SnapshotMark, progress: Progress | None, system_id: str, source: SourceSettings
-) -> Gap:
-    if mark.slot == NO_SLOT:
-        reason = "the copy that makes up for lost log was not completed"
-    elif mark.system_id != system_id:
-        reason = "the source is another server"
-    elif mark.slot != source.slot:
-        reason = f"the slot is {source.slot}, no longer {mark.slot}"
-    elif slot is None:
-        reason = f"the slot {source.slot} is gone"
-    elif slot.lost:
-        reason = f"the server has thrown away log that the slot {source.slot} needed"
-    else:
-        reason = f"the slot {source.slot} was made anew"
-    known = max(mark.consistent_lsn, progress.lsn if progress else 0)
-    if slot is not None and slot.lost and mark.system_id == system_id:
-        known = max(known, slot.confirmed_lsn)
-    return Gap(reason, known, progress.time_us if progress else 0)

@@ -31,6 +31,9 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+ReaderKind = Literal["replication", "poll", "debezium"]
+
+
 class PollSettings(_Section):
     """How a database without replication is polled."""
 
@@ -67,8 +70,9 @@ class SourceSettings(_Section):
     schema_name: str = "public"
     slot: str = Field("trueup", pattern=r"^[a-z0-9_]+$")
     publication: str = Field("trueup", pattern=r"^[a-z0-9_]+$")
-    reader: Literal["replication", "poll"] = Field(
-        "replication", description="how changes are found: in the database's log, or by polling its tables"
+    reader: ReaderKind = Field(
+        "replication",
+        description="how changes are found: in the database's log, by polling its tables, or by Debezium in Kafka Connect",
     )
     poll: PollSettings = PollSettings()
     server_id: int = Field(
@@ -93,6 +97,19 @@ class SourceSettings(_Section):
         if isinstance(given, dict) and given.get("kind") == "mysql":
             return {"schema_name": given.get("database", "settlement"), "port": 3306, **given}
         return given
+
+
+class ConnectSettings(_Section):
+    """Kafka Connect, where `source.reader` is debezium."""
+
+    url: str = Field("http://127.0.0.1:8083", description="REST interface of any of its workers", pattern="^https?://")
+    connector: str = Field("", description="name of the connector; empty = the name of the source")
+    offsets_topic: str = Field("trueup-connect.offsets", description="offset.storage.topic of the Connect workers")
+    password: str = Field(
+        "${secrets:/run/secrets:postgres-password}",
+        description="how the connector finds the source's password: the name of a secret, never the password",
+        pattern=r"^\$\{[^{}]+\}$",
+    )
 
 
 class KafkaSettings(_Section):
@@ -277,6 +294,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".trueup")
     metrics_host: str = Field("127.0.0.1", description="address on which processes serve metrics and readiness")
     source: SourceSettings = SourceSettings()
+    connect: ConnectSettings = ConnectSettings()
     more_sources: list[SourceSettings] = Field(
         [], description="further databases with the same tables, such as shards or sites; each has a reader of its own"
     )

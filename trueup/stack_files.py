@@ -19,7 +19,7 @@ from trueup.settings import Settings, SourceSettings
 STACK_FILE: Final = "stack.json"
 _PORTS_FILE: Final = "ports.json"
 _PASSWORDS_FILE: Final = "clickhouse.passwords"
-_WITH_PORTS: Final = ("postgres", "kafka", "controller", "clickhouse", "dashboard")
+_WITH_PORTS: Final = ("postgres", "kafka", "controller", "connect", "clickhouse", "dashboard")
 _WITH_PASSWORDS: Final = ("trueup", "analyst", "dashboard")
 
 

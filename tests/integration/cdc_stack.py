@@ -207,9 +207,12 @@ class HasClock(Protocol):
 
 
 class Reader:
-    """The reader in a thread of this process."""
+    """A reader in a thread of this process; `read` is what it runs."""
 
-    def __init__(self, settings: Settings, more_tables: tuple[SourceTable, ...] = ()) -> None:
+    def __init__(
+        self, settings: Settings, more_tables: tuple[SourceTable, ...] = (), read: Callable[..., None] = run
+    ) -> None:
+        self._read = read
         self.counters = ReaderCounters()
         self.error: TrueupError | None = None
         self._settings = settings
@@ -220,7 +223,7 @@ class Reader:
 
     def _run(self) -> None:
         try:
-            run(self._settings, self._stop, self.counters, self._more_tables)
+            self._read(self._settings, self._stop, self.counters, self._more_tables)
         except TrueupError as error:
             self.error = error
 

@@ -34,13 +34,19 @@ _SHOWN: Final = tuple(
 )
 _IS_AWAKE: Final = "`case_wide`.`standing` = 'snoozed' AND `case_wide`.`snoozed_until` <= now64(6)"
 
+SHOWN_EXPRESSIONS: Final = {
+    column.name: f"if({_IS_AWAKE}, `case_wide`.`standing_awake`, `case_wide`.`standing`)"
+    if column.name == "standing"
+    else f"`{column.name}`"
+    for column in _SHOWN
+}
+"""Column of `v_cases` → what it is in a row of `case_wide`."""
+
 _CASES: Final = (
     "SELECT\n    "
     + ",\n    ".join(
-        f"if({_IS_AWAKE}, `case_wide`.`standing_awake`, `case_wide`.`standing`) AS `standing`"
-        if column.name == "standing"
-        else f"`{column.name}`"
-        for column in _SHOWN
+        expression if expression == f"`{name}`" else f"{expression} AS `{name}`"
+        for name, expression in SHOWN_EXPRESSIONS.items()
     )
     # Commands may come before the first verdict: until then there is nothing to show.
     + "\nFROM {database}.case_wide FINAL\nWHERE `case_wide`.`standing` != 'unknown'\n"

@@ -8,6 +8,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+Record = dict[str, Any]
+"""A row by column name."""
+
 _PLACE: Final = re.compile(r"\{(\w+):([^}]+)\}")
 _ARRAY: Final = re.compile(r"Array\((.+)\)")
 _ESCAPES: Final = str.maketrans(

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from clickhouse.case_reader import CaseReader, Record
+from clickhouse.case_reader import CaseReader
+from clickhouse.query import Record
 from trueup.model.money import minor_units, to_text
 
 _VERDICTS: Final = frozenset({"raised", "changed", "resolved", "regressed"})

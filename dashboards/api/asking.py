@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 from fastapi import HTTPException, Query
 
-from clickhouse.case_reader import Record
 from clickhouse.client import RefusedError
 from clickhouse.keyset import slice_of
 from clickhouse.query import Query as Sql
+from clickhouse.query import Record
 from dashboards.web.board import Board
 from trueup.model.errors import ConfigurationError
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
 
 from clickhouse.audit import Answered, read_answers
-from clickhouse.case_reader import Record, Sort
+from clickhouse.case_reader import Sort
+from clickhouse.query import Record
 from dashboards.access.account import Role
 from dashboards.access.refusals import NotAllowed
 from dashboards.api import examples

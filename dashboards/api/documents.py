@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from clickhouse.case_reader import Record
+from clickhouse.query import Record
 from trueup.case_seen import seen_text
 from trueup.case_story import case_document
 from trueup.model.money import EXPONENTS

@@ -11,9 +11,9 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.requests import Request
 
-from clickhouse.case_reader import ID_CHARS, Record
+from clickhouse.case_reader import ID_CHARS
 from clickhouse.evidence_reader import leg_queries, matched_legs
-from clickhouse.query import Query
+from clickhouse.query import Query, Record
 from clickhouse.schema import MIRRORS, PROVENANCE
 from dashboards.access.account import Role
 from dashboards.pages.case_chain import checked_entries

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from fastapi import HTTPException
 
-from clickhouse.case_reader import CaseFilter, Record
-from clickhouse.query import Query
+from clickhouse.case_reader import CaseFilter
+from clickhouse.query import Query, Record
 from dashboards.web.board import Board
 from trueup.case_story import difference_minor
 from trueup.model.money import to_decimal
@@ -27,10 +27,17 @@ def first_row(rows: Sequence[Record]) -> Record:
     return rows[0]
 
 
-def rows_of_all(board: Board, *queries: Query) -> list[list[Record]]:
-    """The rows of each query, asked at the same time: one alone seldom keeps more than one core busy."""
-    with ThreadPoolExecutor(len(queries)) as threads:
-        return list(threads.map(board.cases.rows, queries))
+def rows_of_all(board: Board, *asked: Query | CaseFilter) -> list[list[Record]]:
+    """The rows of each query, and the newest cases of a filter, asked at the same time.
+
+    One query alone seldom keeps more than one core busy.
+    """
+
+    def rows(one: Query | CaseFilter) -> list[Record]:
+        return board.cases.rows(one) if isinstance(one, Query) else newest_cases(board, one)
+
+    with ThreadPoolExecutor(len(asked)) as threads:
+        return list(threads.map(rows, asked))
 
 
 def address(path: str, **values: object) -> str:
@@ -41,12 +48,16 @@ def address(path: str, **values: object) -> str:
 
 def cases_about(board: Board, chosen: CaseFilter, more: str) -> dict[str, Any]:
     """The discrepancies of an entity for the macro `cases_card`, the newest first; `more` is the address of all of them."""
-    query = cases_query(board, chosen)
-    return cases_shown(query, board.cases.rows(query), more)
+    return cases_shown(cases_query(board, chosen), newest_cases(board, chosen), more)
+
+
+def newest_cases(board: Board, chosen: CaseFilter) -> list[Record]:
+    """The newest discrepancies that are shown of those, and one more, so that it is known whether there are others."""
+    return board.cases.page_rows(chosen, CASES_SHOWN + 1)
 
 
 def cases_query(board: Board, chosen: CaseFilter) -> Query:
-    """The newest discrepancies that are shown of those, and one more, so that it is known whether there are others."""
+    """The query that gives `newest_cases`."""
     return board.cases.page_query(chosen, CASES_SHOWN + 1)
 
 

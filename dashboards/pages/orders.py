@@ -11,8 +11,9 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from clickhouse.case_reader import UNSETTLED, CaseFilter, Record
+from clickhouse.case_reader import UNSETTLED, CaseFilter
 from clickhouse.order_queries import LEG_VIEWS, order, order_leg, order_steps, orders_with_number, payouts_of
+from clickhouse.query import Record
 from dashboards.pages.entity import (
     ID_CHARS_MAX,
     address,
@@ -59,16 +60,16 @@ def find(
 @router.get("/orders/{order_id}")
 def show(request: Request, board: BoardDep, _account: Viewer, order_id: str) -> Response:
     """The order. Its steps follow, because Kafka has to be read for them."""
-    query, about_query = order(board.database, order_id), cases_query(board, CaseFilter(order_id=order_id))
+    query, about = order(board.database, order_id), CaseFilter(order_id=order_id)
     leg_queries = {table: order_leg(board.database, table, order_id) for table in LEG_VIEWS}
-    found, cases, *leg_rows = rows_of_all(board, query, about_query, *leg_queries.values())
+    found, cases, *leg_rows = rows_of_all(board, query, about, *leg_queries.values())
     held, legs = first_row(found), dict(zip(leg_queries, leg_rows, strict=True))
     payout_query = payouts_of(board.database, sorted({line["payout_id"] for line in legs["payout_item"]}))
     return render(
         request, "order.html", order=held, query=query, legs=legs, leg_queries=leg_queries,
         payouts=board.cases.rows(payout_query) if legs["payout_item"] else [], payout_query=payout_query,
         charge=_charge(board, legs["orders"]),
-        about=cases_shown(about_query, cases, address("/discrepancies", order=order_id, standing="all")),
+        about=cases_shown(cases_query(board, about), cases, address("/discrepancies", order=order_id, standing="all")),
     )  # fmt: skip
 
 

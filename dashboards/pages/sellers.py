@@ -68,14 +68,14 @@ def show(request: Request, board: BoardDep, _account: Viewer, shop_id: str) -> R
     query = seller(database, shop_id)
     statement_query = statement_list(database, StatementFilter(seller=shop_id), SHOWN)
     payout_query = payout_list(database, PayoutFilter(seller=shop_id), SHOWN)
-    about_query = cases_query(board, CaseFilter(sellers=(shop_id,), standings=UNSETTLED))
-    agreed, statements, payouts, cases = rows_of_all(board, query, statement_query, payout_query, about_query)
+    about = CaseFilter(sellers=(shop_id,), standings=UNSETTLED)
+    agreed, statements, payouts, cases = rows_of_all(board, query, statement_query, payout_query, about)
     first_row([*agreed, *statements, *payouts, *cases])
     (risk,) = board.sampler.look([Figure(risk_of(database, [shop_id]), board.cases.rows_in_background)])
     return render(
         request, "seller.html", shop_id=shop_id, agreed=agreed, query=query, risk=risk,
         statements=statements[:SHOWN], statement_query=statement_query, payouts=payouts[:SHOWN],
-        payout_query=payout_query, about=cases_shown(about_query, cases, address("/discrepancies", seller=shop_id)),
+        payout_query=payout_query, about=cases_shown(cases_query(board, about), cases, address("/discrepancies", seller=shop_id)),
     )  # fmt: skip
 
 

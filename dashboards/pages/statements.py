@@ -11,9 +11,10 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from clickhouse.case_reader import CaseFilter, Record
+from clickhouse.case_reader import CaseFilter
 from clickhouse.keyset import slice_of
 from clickhouse.query import Query as SqlQuery
+from clickhouse.query import Record
 from clickhouse.statement_queries import (
     ITEM_KEYS,
     LIST_KEYS,
@@ -66,14 +67,14 @@ def show_list(
 def show(request: Request, board: BoardDep, _account: Viewer, statement_id: str, after: Text = "") -> Response:
     """One statement; `after` is the cursor of its items."""
     query = statement_items(board.database, statement_id, ROWS, after)
-    about_query = cases_query(board, CaseFilter(statement_id=statement_id))
-    totals, (item_rows, cases) = _totals(board, statement_id, query, about_query)
+    about = CaseFilter(statement_id=statement_id)
+    totals, (item_rows, cases) = _totals(board, statement_id, query, about)
     items = slice_of(item_rows, ROWS, ITEM_KEYS)
     here = request.url.path
     all_cases = address("/discrepancies", statement=statement_id, standing="all")
     return render(
         request, "statement.html", **totals, items=items.rows, items_query=query,
-        about=cases_shown(about_query, cases, all_cases),
+        about=cases_shown(cases_query(board, about), cases, all_cases),
         first=here if after else "", more=address(here, after=items.next) if items.next else "",
     )  # fmt: skip
 
@@ -94,7 +95,9 @@ def read_day(text: str) -> date | None:
         raise ConfigurationError(f"{text[:40]!r} is no day", where="period", remedy="write it as 2026-11-30") from None
 
 
-def _totals(board: Board, statement_id: str, *others: SqlQuery) -> tuple[dict[str, Any], list[list[Record]]]:
+def _totals(
+    board: Board, statement_id: str, *others: SqlQuery | CaseFilter
+) -> tuple[dict[str, Any], list[list[Record]]]:
     """What the totals show, and the rows of the other queries, which are asked at the same time."""
     database = board.database
     query = statement(database, statement_id)

@@ -86,8 +86,12 @@ def test_the_reference_business_comes_out_as_by_replication(stack: Stack, tmp_pa
         reader.catch_up(pushed)
     assert pulled.mirror() == pushed.mirror()
     assert pulled.mirror()["payout_item"]
-    assert verdicts(pulled, tmp_path / "pulled") == verdicts(pushed, tmp_path / "pushed")
-    assert len(verdicts(pulled, tmp_path / "again")) > 10
+    by_poll, by_log = verdicts(pulled, tmp_path / "verdicts_pulled"), verdicts(pushed, tmp_path / "verdicts_pushed")
+    # A step that was skipped looks like two steps between two polls: see docs/cdc.md.
+    unseen = {key[:2] for key, *_ in by_log - by_poll}
+    assert by_poll - by_log == set()
+    assert unseen == {("illegal-transition", "order")}
+    assert len(by_poll) > 10
 
 
 def test_polls_that_lie_far_apart_end_in_the_same_rows_and_raise_nothing_more(stack: Stack, tmp_path: Path) -> None:
@@ -237,9 +241,9 @@ def test_a_memory_of_other_topics_is_not_believed_and_no_row_stays_behind(stack:
             assert_polled(session)
         # Nobody sees it go.
         source.query("DELETE FROM account WHERE shop_id = 2")
-    changes = [change for _, change in source.changes()]
-    assert [change.primary_key for change in changes] == [1, 2, 1, 1]
-    assert sorted({change.version for change in changes}) == [change.version for change in changes[1:]]
+    told = sorted((change.version, change.primary_key) for _, change in source.changes())
+    assert [key for _, key in told] == [1, 2, 1, 1]
+    assert len({version for version, _ in told}) == 3
     assert source.mirror() == source.truth()
 
 

@@ -16,10 +16,10 @@ from typing import Any, Final
 import orjson
 import psutil
 
-from benchmarks import formula, latency, pages, rebuild, spec_cost, throughput
+from benchmarks import cdc, formula, latency, pages, rebuild, spec_cost, throughput
 
 HERE: Final = Path(__file__).parent
-PARTS: Final = ("throughput", "latency", "rebuild", "spec", "formula", "pages")
+PARTS: Final = ("throughput", "latency", "rebuild", "spec", "formula", "pages", "cdc")
 
 TARGETS: Final[tuple[tuple[str, str, str, Callable[[float], bool] | None], ...]] = (
     (
@@ -50,6 +50,13 @@ TARGETS: Final[tuple[tuple[str, str, str, Callable[[float], bool] | None], ...]]
         "≥ 100,000",
         lambda v: v >= 100_000,
     ),
+    (
+        "cdc_rows_per_s",
+        "row changes per second, PostgreSQL's log to Kafka, our reader",
+        "≥ 20,000",
+        lambda v: v >= 20_000,
+    ),
+    ("debezium_rows_per_s", "the same by Debezium in Kafka Connect, same run", "", None),
     ("page_p95_ms", "the slowest page at the server, p95, ms", "< 200", lambda v: v < 200),
     ("page_naive_list_p95_ms", "a list by GROUP BY and OFFSET on the same books, p95, ms", "", None),
     ("page_update_ms", "from detection to the row on an open page, median, ms", "< 1,000", lambda v: v < 1_000),
@@ -66,6 +73,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="runs of the throughput benchmark; the median counts")
     parser.add_argument("--latency-orders", type=int, default=24_000)
     parser.add_argument("--memory-orders", type=int, default=2_000_000)
+    parser.add_argument("--cdc-changes", type=int, default=400_000, help="row changes that each reader reads")
     parser.add_argument("--page-cases", type=int, default=1_000_000, help="discrepancies in the books of the pages")
     parser.add_argument("--page-orders", type=int, default=10_000_000, help="orders in the books of the pages")
     chosen = parser.parse_args()
@@ -87,6 +95,8 @@ def main() -> None:
                 figures = spec_cost.run()
             elif part == "formula":
                 figures = formula.run()
+            elif part == "cdc":
+                figures = cdc.run(directory, chosen.cdc_changes)
             elif part == "pages":
                 figures = pages.run(directory, chosen.page_cases, chosen.page_orders)
             else:

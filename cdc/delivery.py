@@ -255,6 +255,27 @@ class DeliveryProducer:
             self._failure = UnavailableError(f"the producer cannot go on: {error.str()}", where=self._bootstrap)
 
 
+class EndOffsets:
+    """The end offsets of topics, asked for again and again. Not thread-safe.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+        ConfigurationError: a topic does not exist.
+    """
+
+    def __init__(self, bootstrap: str, topics: Sequence[str]) -> None:
+        self._bootstrap = bootstrap
+        self._counts = {topic: len(ends) for topic, ends in end_offsets(bootstrap, topics).items()}
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+    def now(self) -> dict[str, list[int]]:
+        """For each topic, the end offset per partition. Errors: UnavailableError."""
+        try:
+            return _list_offsets(self._admin, self._counts, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        except KafkaException as error:
+            raise UnavailableError(f"the broker does not answer: {error.args[0]}", where=self._bootstrap) from error
+
+
 def end_offsets(bootstrap: str, topics: Sequence[str]) -> dict[str, list[int]]:
     """The end offset of every partition of the topics, asked for in one request per broker.
 

@@ -24,11 +24,12 @@ Event = tuple[bytes, bytes]
 
 
 class SourceIdentity(NamedTuple):
-    """What `source` says of every event: the version of this program, the name of the source, its database."""
+    """What `source` says of every event: the version of this program, the name of the source, its database, its kind."""
 
     version: str
     name: str
     database: str
+    connector: str = "postgresql"
 
 
 class TableShape(NamedTuple):
@@ -93,8 +94,9 @@ class TableEnvelopes:
         self._labels = [(b"," if place else b"{") + orjson.dumps(name) + b":" for place, name in enumerate(names)]
         self._table = shape.table
         self._topic_key = ", ".join(topic_key)
-        self._source = b',"source":{"connector":"postgresql",%b,' % orjson.dumps(
+        self._source = b',"source":{%b,' % orjson.dumps(
             {
+                "connector": identity.connector,
                 "version": identity.version,
                 "name": identity.name,
                 "db": identity.database,

@@ -34,7 +34,7 @@ class SourceTime:
     """The source time up to which everything has been received; it never goes back."""
 
     def __init__(self) -> None:
-        self._probes: deque[Probe] = deque(maxlen=PROBES_KEPT_MAX)
+        self._probes: deque[Probe] = deque()
         self._reached_us = 0
 
     @property
@@ -49,6 +49,9 @@ class SourceTime:
 
     def probed(self, probe: Probe) -> None:
         """Take a probe of the server; they come in the order of their positions."""
+        if len(self._probes) == PROBES_KEPT_MAX:
+            # The oldest stays, so that time moves on however far behind the stream is.
+            self._probes = deque(list(self._probes)[::2])
         self._probes.append(probe)
 
     def received(self, lsn: int) -> None:

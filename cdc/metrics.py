@@ -67,6 +67,12 @@ class ReaderMetrics(Collector):
         yield CounterMetricFamily("trueup_reader_transactions", "Transactions streamed.", counters.transactions)
         yield CounterMetricFamily("trueup_reader_heartbeats", "Heartbeats sent.", counters.heartbeats)
         yield CounterMetricFamily("trueup_reader_sessions", "Sessions begun with the source.", counters.sessions)
+        yield CounterMetricFamily("trueup_reader_gaps", "Times that log of the source was not read.", counters.gaps)
+        open_gap = counters.gap is not None and not counters.gap.repaired_us
+        yield GaugeMetricFamily("trueup_reader_gap_open", "1 while a gap is not made up for.", int(open_gap))
+        yield GaugeMetricFamily(
+            "trueup_reader_stopped_tables", "Tables that cannot be read as they are now.", len(counters.stopped)
+        )
         yield CounterMetricFamily(
             "trueup_reader_throttled_seconds", "Time spent waiting for the broker to take more.",
             counters.throttled_seconds,
@@ -114,15 +120,23 @@ def _known(name: str, documentation: str, value: float | None) -> Metric:
 
 
 def reader_parts(counters: ReaderCounters) -> Mapping[str, Part]:
-    """What the reader needs: `source`, `kafka`, and that it is `reading`, a snapshot or the stream."""
+    """What the reader needs: `source`, `kafka`, and that it is `reading`, a snapshot or the stream.
+
+    `history` is there when no gap is left open, `tables` when all of them can be read, and `connector`, where one reads in this
+    reader's place, when that runs.
+    """
     now = time.monotonic()
     streaming = counters.phase is Phase.STREAMING
     source = counters.failing != "source" and not (streaming and now - counters.source_answered_at > ANSWER_SECONDS_MAX)
     kafka = counters.failing != "kafka" and not (streaming and now - counters.delivered_at > ANSWER_SECONDS_MAX)
+    connector = Part(counters.failing != "connect", counters.last_errors.get("connect", ""))
     return {
         "source": Part(source, counters.last_errors.get("source", "")),
         "kafka": Part(kafka, counters.last_errors.get("kafka", "")),
         "reading": Part(counters.phase is not Phase.CONNECTING),
+        "history": Part(counters.gap is None or counters.gap.repaired_us > 0, str(counters.gap or "")),
+        "tables": Part(not counters.stopped, "; ".join(list(counters.stopped.values()))),
+        **({"connector": connector} if counters.watches_connector else {}),
     }
 
 

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from typing import Final
 
 import psycopg
 import structlog
@@ -24,13 +23,10 @@ from cdc.postgres_source import address_of, connect, conninfo_of, domain_bases, 
 from cdc.postgres_stream import ChangeStream
 from cdc.publishing import Publishing
 from cdc.replication import ReplicationConnection
+from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, settlement_tables
 from trueup import __version__
-from trueup.model.errors import UnavailableError
 from trueup.settings import Settings
-
-RETRY_SECONDS_FIRST: Final = 0.2
-RETRY_SECONDS_MAX: Final = 10.0
 
 _log = structlog.get_logger()
 
@@ -60,23 +56,13 @@ def run(
     tables = (*settlement_tables(settings.source.schema_name), *more_tables)
     for table in tables:
         counters.table(table.label)
-    delay_seconds = RETRY_SECONDS_FIRST
-    while not stop.is_set():
-        before = (counters.changes, counters.heartbeats)
-        try:
-            _read(settings, stop, counters, tables)
-        except (UnavailableError, psycopg.OperationalError) as error:
-            if (counters.changes, counters.heartbeats) != before:
-                delay_seconds = RETRY_SECONDS_FIRST
-            reason = str(error).strip()
-            counters.interrupted("kafka" if _is_of_broker(error, settings) else "source", reason)
-            _log.warning("reader_interrupted", reason=reason, retry_in_seconds=delay_seconds)
-            stop.wait(delay_seconds)
-            delay_seconds = min(RETRY_SECONDS_MAX, 2 * delay_seconds)
-
-
-def _is_of_broker(error: Exception, settings: Settings) -> bool:
-    return isinstance(error, UnavailableError) and error.where == settings.kafka.bootstrap
+    read_in_sessions(
+        lambda: _read(settings, stop, counters, tables),
+        stop,
+        counters,
+        settings.kafka.bootstrap,
+        (psycopg.OperationalError,),
+    )
 
 
 def _now_us() -> int:

@@ -25,7 +25,7 @@ _PROBE: Final = (
 )
 # Log of an open transaction may lie written but not flushed for long when nobody commits. Only what is flushed is
 # decoded, so the stream would not reach the probe. This record, which no stream carries, makes the server flush it.
-_NUDGE: Final = "SELECT pg_catalog.pg_logical_emit_message(false, 'trueup', '')"
+NUDGE: Final = "SELECT pg_catalog.pg_logical_emit_message(false, 'trueup', '')"
 
 _log = structlog.get_logger()
 
@@ -78,6 +78,6 @@ class ServerClock(threading.Thread):
             assert isinstance(flushed, int)
             self._probes.append(Probe(time_us, written))
             if flushed < written == earlier:
-                connection.execute(_NUDGE)
+                connection.execute(NUDGE)
             earlier = written
             self._stopping.wait(self._interval_seconds)

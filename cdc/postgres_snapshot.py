@@ -10,29 +10,24 @@ was no slot leave no event.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import orjson
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from psycopg import sql
 
 from cdc.delivery import DeliveryProducer
 from cdc.envelope import TableShape, processing_stamp, transaction_stamp
 from cdc.postgres_source import Connection, columns_of
 from cdc.publishing import Publishing, TablePublisher
+from cdc.reader_state import read_state, write_state
 from cdc.replication import ReplicationConnection
 from cdc.source_tables import SourceTable, labels
-from cdc.topics import READ_PARTITION, STATE_TOPIC
-from trueup.model.errors import InvalidRecord, UnavailableError
+from trueup.model.errors import InvalidRecord
 from trueup.settings import SourceSettings
 
-READ_STATE_SECONDS_MAX: Final = 30.0
-READ_STATE_POLL_SECONDS: Final = 0.5
 ROWS_BETWEEN_CHECKS: Final = 1000
-DELIVERY_SECONDS_MAX: Final = 120.0
 TRANSACTION_PAUSE_SECONDS: Final = 0.05
 
 _LOG_POSITION: Final = "SELECT (pg_catalog.pg_current_wal_insert_lsn() - '0/0')::int8"
@@ -57,43 +52,16 @@ def read_mark(bootstrap: str, source_name: str) -> SnapshotMark | None:
     Raises:
         UnavailableError: the broker does not answer.
     """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "trueup-cdc-state",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 10,
-            "log_level": 0,
-        }
-    )
-    found: SnapshotMark | None = None
-    try:
-        consumer.assign([TopicPartition(STATE_TOPIC, READ_PARTITION, OFFSET_BEGINNING)])
-        deadline = time.monotonic() + READ_STATE_SECONDS_MAX
-        while time.monotonic() < deadline:
-            message = consumer.poll(READ_STATE_POLL_SECONDS)
-            if message is None:
-                continue
-            error = message.error()
-            if error is None:
-                if message.key() == source_name.encode():
-                    system_id, slot, consistent_lsn, tables = orjson.loads(message.value() or b"null")
-                    found = SnapshotMark(system_id, slot, consistent_lsn, tuple(tables))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return found
-        raise UnavailableError(f"topic {STATE_TOPIC} cannot be read to its end", where=bootstrap)
-    except KafkaException as error:
-        raise UnavailableError(f"topic {STATE_TOPIC} cannot be read: {error.args[0]}", where=bootstrap) from error
-    finally:
-        consumer.close()
+    value = read_state(bootstrap, source_name)
+    if value is None:
+        return None
+    system_id, slot, consistent_lsn, tables = orjson.loads(value)
+    return SnapshotMark(system_id, slot, consistent_lsn, tuple(tables))
 
 
 def write_mark(producer: DeliveryProducer, source_name: str, mark: SnapshotMark) -> None:
     """Make the mark durable, after everything that was sent before. Errors: UnavailableError."""
-    producer.drain(DELIVERY_SECONDS_MAX)
-    producer.send(STATE_TOPIC, source_name.encode(), orjson.dumps(list(mark)), READ_PARTITION)
-    producer.drain(DELIVERY_SECONDS_MAX)
+    write_state(producer, source_name, orjson.dumps(list(mark)))
 
 
 def take_snapshot(

@@ -76,7 +76,7 @@ def prepare(connection: Connection, source: SourceSettings, tables: Sequence[Sou
     _check_server(connection, source, where)
     connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
     for table in tables:
-        _check_columns(connection, source, table, where)
+        check_columns(connection, source, table, where)
     _set_replica_identity(connection, tables, where)
     _publish(connection, source, tables, where)
 
@@ -135,7 +135,8 @@ def _check_server(connection: Connection, source: SourceSettings, where: str) ->
         )
 
 
-def _check_columns(connection: Connection, source: SourceSettings, table: SourceTable, where: str) -> None:
+def check_columns(connection: Connection, source: SourceSettings, table: SourceTable, where: str) -> None:
+    """Whether a table can be read and has the columns that are needed. Errors: ConfigurationError."""
     present = {column for column, _ in columns_of(connection, table.schema, table.name)}
     missing = [column for column in table.columns if column not in present]
     if missing:

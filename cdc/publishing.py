@@ -15,6 +15,7 @@ from cdc.topics import QUARANTINE_TOPIC
 from trueup.model.errors import InvalidRecord
 from trueup.settings import SourceSettings
 
+_CONNECTORS: Final = {"postgres": "postgresql", "mysql": "mysql"}
 QUARANTINED_BYTES_MAX: Final = 256 * 1024
 
 _log = structlog.get_logger()
@@ -91,7 +92,7 @@ class Publishing:
         self.tables = tuple(tables)
         self.producer = producer
         self.counters = counters
-        self._identity = SourceIdentity(version, source.name, source.database)
+        self._identity = SourceIdentity(version, source.name, source.database, _CONNECTORS[source.kind])
         self._domains = domains
         self._by_place = {table.place: table for table in tables}
 

@@ -83,15 +83,21 @@ def check_source(source: SourceSettings, needed: Sequence[NeededTable]) -> Check
         with connect(source) as connection:
             connection.execute("SET default_transaction_read_only = on")
             facts.append(f"PostgreSQL {connection.info.server_version // 10_000} at {where}")
-            faults += _server_faults(connection, source)
+            polled = source.reader == "poll"
+            faults += [] if polled else _server_faults(connection, source)
             held = _held_tables(connection, [one.table for one in needed])
             facts.append(f"{len(held)} tables")
             for one in needed:
-                faults += table_faults(one, held.get(one.table.place), where, source.user)
-            faults += _publication_faults(connection, source, [one.table for one in needed])
-            slot_facts, slot_faults = _check_slot(connection, source)
-            facts += slot_facts
-            faults += slot_faults
+                found = held.get(one.table.place)
+                if polled and found is not None:
+                    # Polling remembers the row before.
+                    found = found._replace(has_whole_before=True)
+                faults += table_faults(one, found, where, source.user)
+            if not polled:
+                faults += _publication_faults(connection, source, [one.table for one in needed])
+                slot_facts, slot_faults = _check_slot(connection, source)
+                facts += slot_facts
+                faults += slot_faults
     except TrueupError as error:
         remedy = error.remedy or "start the database, or correct source.host and source.port"
         faults.append(fault_of(error)._replace(remedy=remedy))

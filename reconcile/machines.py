@@ -6,6 +6,7 @@ from functools import cache
 
 from reconcile.settlement import shipped_settlement
 from reconcile.spec.model import Steps
+from reconcile.steps import leads_to
 
 
 @cache
@@ -19,3 +20,9 @@ def is_legal(table: str, old: object, new: object) -> bool:
     """Whether the state machine of `table` allows the step; tables without one allow every step."""
     allowed = transitions().get(table)
     return allowed is None or (old, new) in allowed
+
+
+def can_become(table: str, old: object, new: object) -> bool:
+    """Whether the state machine of `table` allows to get from one status to the other in any number of steps."""
+    allowed = transitions().get(table)
+    return allowed is None or leads_to(allowed, old, new)

@@ -15,7 +15,7 @@ import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from cdc.polling import poll_batch
+from cdc.message_batches import poll_batch
 from reconcile.finding import DISCREPANCY_CLASSES
 from reconcile.lifecycle import Case, decode_case
 from streams.codec import loads

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from cdc.polling import poll_batch
+from cdc.message_batches import poll_batch
 from cdc.topics import HEARTBEAT_TOPIC, READ_PARTITION
 from streams.watermark import Heartbeat, decode_heartbeat
 from trueup.model.errors import InvalidRecord

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cdc.decode import ChangeDecoder
-from reconcile.spec.model import Leg, SpecGroup
+from reconcile.spec.model import Leg, Move, SpecGroup
+from reconcile.steps import leads_to
 from streams.aftermath import Said
 from streams.batch import Record
 from streams.completion import refusal
@@ -161,7 +162,7 @@ def messages_of(route: Route, change: Change) -> list[LegMessage]:
     group, leg = route.group, route.leg
     assert change.row is not None
     match = leg.match_of(change.row)
-    held = tuple(group.held_against(leg, change.moves, change.row)) if change.moves else ()
+    held = tuple(group.held_against(leg, _steps_taken(leg, change), change.row)) if change.moves else ()
     register = Register(
         change.source, change.primary_key, change.version, change.commit_us, change.commit_us, change.deleted,
         change.row, change.partition, change.offset,
@@ -173,6 +174,14 @@ def messages_of(route: Route, change: Change) -> list[LegMessage]:
         if group_id_of("", "", left) != group_id_of("", "", match):
             messages.append(_message(route, left, register._replace(deleted=True, row=former_row), ()))
     return messages
+
+
+def _steps_taken(leg: Leg, change: Change) -> Sequence[Move]:
+    """The moves of a change, without those of a polled row's status that several allowed steps explain."""
+    steps = leg.steps
+    if not change.polled or steps is None:
+        return change.moves
+    return [move for move in change.moves if move[0] != leg.status or not leads_to(steps, move[1], move[2])]
 
 
 def _message(

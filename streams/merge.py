@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from reconcile.machines import is_legal
+from reconcile.machines import can_become, is_legal
 from trueup.model.change import Change
 from trueup.model.registers import MARKS_MAX, Mark, OrderBooks, Register, RegisterKey, StatementBooks
 from trueup.model.tables import ROW_TYPES, BillingItem
@@ -88,9 +88,11 @@ def _held_against(change: Change, name: str) -> list[tuple[str, object, object]]
             if field == "status":
                 status_before = old
     edits = _EDITS.get(name, frozenset())
+    # Between two looks at a polled row there may have been several steps.
+    allows = can_become if change.polled else is_legal
     return [
         (field, old, new)
         for field, old, new in change.moves
-        if (field == "status" and not is_legal(name, old, new))
+        if (field == "status" and not allows(name, old, new))
         or (field in edits and (name == "orders" or status_before == "paid"))
     ]

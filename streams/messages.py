@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -70,10 +72,12 @@ class TopicNames(NamedTuple):
     """How a source's tables are named as topics: `<source>.<schema>.<table>`; a table may bring its schema with it."""
 
     schema: str
+    schemas: Mapping[str, str] = MappingProxyType({})
+    """Of sources whose tables are in another schema."""
 
     def of(self, source: str, table: str) -> str:
         """Topic that the rows of a table of a source are read from."""
-        return f"{source}.{table}" if "." in table else f"{source}.{self.schema}.{table}"
+        return f"{source}.{table}" if "." in table else f"{source}.{self.schemas.get(source, self.schema)}.{table}"
 
 
 def latency_us(case: Case) -> int | None:

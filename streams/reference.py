@@ -16,7 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 
 from cdc.decode import ChangeDecoder
 from cdc.flattened import as_envelope, is_flattened
-from cdc.polling import poll_batch
+from cdc.message_batches import poll_batch
 from reconcile.reference_books import ReferenceBooks
 from streams.completion import refusal
 from streams.watermark import Heartbeat, SourceClock

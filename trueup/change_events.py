@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from cdc.polling import poll_batch
+from cdc.message_batches import poll_batch
 
 EVENTS_READ_MAX: Final = 200_000
 """Events of one partition and topic that are looked through, the newest ones."""

@@ -13,7 +13,7 @@ from trueup.embedded.runtime import RuntimeState
 from trueup.kafka_lag import group_lag
 from trueup.model.money import shown
 from trueup.model.tables import TABLES
-from trueup.order_trace import change_events, verdict_events
+from trueup.order_trace import change_events, newest_offsets, verdict_events
 from trueup.settings import Settings
 
 
@@ -39,12 +39,10 @@ def order_timeline(settings: Settings, reader: Reader, order_id: str) -> dict[st
     order = reader.order(order_id)
     if order is None:
         return None
-    legs, newest = [], {}
-    for table, rows in reader.order_legs(order_id).items():
-        if rows:
-            newest[table] = max(row["kafka_offset"] for row in rows)
+    legs, held = [], reader.order_legs(order_id)
+    for table, rows in held.items():
         for row in rows:
-            topic = source_topic(row["source"], settings.source.schema_name, table)
+            topic = source_topic(row["source"], settings.schema_of(row["source"]), table)
             deleted = " (deleted)" if row["is_deleted"] else ""
             legs.append(
                 {
@@ -59,7 +57,7 @@ def order_timeline(settings: Settings, reader: Reader, order_id: str) -> dict[st
             )
     found = reader.order_discrepancies(order_id)
     steps = reader.events([row["discrepancy_id"] for row in found]) if found else []
-    changes = change_events(settings, order_id, order["partition"], newest).events
+    changes = change_events(settings, order_id, order["partition"], newest_offsets(settings, held)).events
     events = [{**event._asdict(), "at": _text(event.at)} for event in (*changes, *verdict_events(steps))]
     events.sort(key=lambda event: event["at"])
     return {"order": order, "legs": legs, "events": events, "discrepancies": found}

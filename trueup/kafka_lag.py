@@ -9,9 +9,8 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from cdc.delivery import end_offsets
-from cdc.topics import source_topic
+from cdc.source_tables import settlement_topics
 from trueup.group_wiring import consumer_group
-from trueup.model.tables import TABLES
 from trueup.settings import Settings
 from trueup.user_specs import read_user_specs
 
@@ -35,8 +34,7 @@ def group_lag(settings: Settings) -> int | None:
 
     A topic that users' own specs read as well counts for them too. Errors: UnavailableError.
     """
-    source = settings.source
-    read = {settings.kafka.group: [source_topic(source.name, source.schema_name, table) for table in TABLES]}
+    read = {settings.kafka.group: list(settlement_topics(settings.sources))}
     specs = read_user_specs(settings)
     if specs.specs:
         read[consumer_group(settings, specs)] = list(specs.topics)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cdc.delivery import end_offsets
+from cdc.source_tables import settlement_topics
 from cdc.topics import source_topic
 from trueup.change_events import SECONDS_MAX, Changes, Event, key_of, read_changes
 from trueup.model.money import shown
@@ -22,20 +23,29 @@ def change_events(
         settings: where Kafka is.
         order_id: as the views show it.
         partition: the Kafka partition that owns the order.
-        newest: source table → offset of its newest row of the order: nothing behind it is looked at. A table that is
-            missing is read to its end.
+        newest: topic → offset of its newest row of the order: nothing behind it is looked at. A topic that is missing
+            is read to its end.
         seconds_max: reading ends after it.
 
     Errors: UnavailableError when the broker does not answer.
     """
-    source = settings.source
-    topics = {source_topic(source.name, source.schema_name, table.name): table.name for table in ORDER_TABLES}
-    log_ends = end_offsets(settings.kafka.bootstrap, list(topics))
+    topics = [topic for topic, (_, table) in settlement_topics(settings.sources).items() if table in ORDER_TABLES]
+    log_ends = end_offsets(settings.kafka.bootstrap, topics)
     ends = {
-        (topic, partition): min(log_ends[topic][partition], newest.get(table, log_ends[topic][partition]) + 1)
-        for topic, table in topics.items()
+        (topic, partition): min(log_ends[topic][partition], newest.get(topic, log_ends[topic][partition]) + 1)
+        for topic in topics
     }
     return read_changes(settings.kafka.bootstrap, ends, {key_of("order_id", order_id)}, seconds_max=seconds_max)
+
+
+def newest_offsets(settings: Settings, legs: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, int]:
+    """Topic → offset of its newest row of an order; `legs` is source table → rows of its view."""
+    newest: dict[str, int] = {}
+    for table, rows in legs.items():
+        for row in rows:
+            topic = source_topic(row["source"], settings.schema_of(row["source"]), table)
+            newest[topic] = max(newest.get(topic, 0), int(row["kafka_offset"]))
+    return newest
 
 
 def verdict_events(steps: Iterable[Mapping[str, Any]]) -> list[Event]:

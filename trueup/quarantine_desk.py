@@ -18,13 +18,12 @@ from cdc.decode import ChangeDecoder
 from cdc.flattened import ADDED, is_flattened
 from cdc.mapping import Rename, Step, correct, encode_mapping
 from cdc.source_decoder import source_decoder
-from cdc.topics import source_topic
+from cdc.source_tables import settlement_topics
 from streams.replays import REPLAYS_TOPIC, Origin, Replay, encode_replay
 from trueup.case_commands import UNANSWERED, await_answers, deliver
 from trueup.model.change import Change, Incomplete
 from trueup.model.errors import ConfigurationError, InvalidRecord
 from trueup.model.money import to_text
-from trueup.model.tables import TABLES
 from trueup.settings import Settings
 from trueup.user_specs import read_user_specs
 
@@ -94,15 +93,19 @@ class Answer(NamedTuple):
 
 def decoders_by_topic(settings: Settings) -> dict[str, list[ChangeDecoder]]:
     """The topics of source tables: those whose messages can be replayed. Errors: SpecError for a user's spec."""
-    source = settings.source
-    tables = {source_topic(source.name, source.schema_name, name): [table] for name, table in TABLES.items()}
+    held_by = settlement_topics(settings.sources)
+    tables = {topic: [table] for topic, (_, table) in held_by.items()}
     specs = read_user_specs(settings)
     for group in specs.groups:
         for leg in group.legs:
             held = tables.setdefault(specs.topic_of[leg.source_table], [])
             if leg.table not in held:
                 held.append(leg.table)
-    return {topic: [source_decoder(source, table) for table in held] for topic, held in tables.items()}
+    source_of = {topic: source for topic, (source, _) in held_by.items()}
+    return {
+        topic: [source_decoder(source_of.get(topic, settings.source), table) for table in held]
+        for topic, held in tables.items()
+    }
 
 
 def refused_of(row: Mapping[str, Any]) -> Refused:

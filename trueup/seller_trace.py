@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from cdc.delivery import end_offsets
-from cdc.topics import source_topic
+from cdc.source_tables import settlement_topics
 from trueup.change_events import SECONDS_MAX, Changes, key_of, read_changes
+from trueup.model.tables import ACCOUNT, RULE
 from trueup.settings import Settings
 
 
@@ -13,8 +14,7 @@ def agreement_events(settings: Settings, shop_id: str, rule_id: str, *, seconds_
 
     `rule_id` is "" where the seller has none. Errors: UnavailableError when the broker does not answer.
     """
-    source = settings.source
-    topics = [source_topic(source.name, source.schema_name, table) for table in ("account", "rule")]
+    topics = [topic for topic, (_, table) in settlement_topics(settings.sources).items() if table in (ACCOUNT, RULE)]
     ends = {
         (topic, number): end
         for topic, offsets in end_offsets(settings.kafka.bootstrap, topics).items()

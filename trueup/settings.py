@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -31,10 +31,28 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+ReaderKind = Literal["replication", "poll", "debezium"]
+
+
+class PollSettings(_Section):
+    """How a database without replication is polled."""
+
+    interval_seconds: Seconds = Field(60, description="from the start of one poll to the start of the next")
+    overlap_seconds: Seconds = Field(
+        300, description="how long before the newest time read so far a poll looks back, for transactions that end late"
+    )
+    compare_interval_seconds: Seconds = Field(
+        3600, description="how often tables with a time column are compared whole; others are at every poll"
+    )
+    time_column: str = Field("updated_at", description="column that every change of a row sets anew")
+    page_rows: int = Field(5000, ge=1, le=100_000, description="rows that are asked for at once")
+
+
 class SourceSettings(_Section):
     """The settlement database that is read."""
 
     name: str = Field("settlement", description="name of the source; prefix of its topics", pattern=r"^[a-z0-9_.-]+$")
+    kind: Literal["postgres", "mysql"] = Field("postgres", description="what it is; mysql stands for MariaDB too")
     host: str = "127.0.0.1"
     port: int = Field(5432, ge=1, le=65535)
     user: str = "trueup"
@@ -43,6 +61,17 @@ class SourceSettings(_Section):
     schema_name: str = "public"
     slot: str = Field("trueup", pattern=r"^[a-z0-9_]+$")
     publication: str = Field("trueup", pattern=r"^[a-z0-9_]+$")
+    reader: ReaderKind = Field(
+        "replication",
+        description="how changes are found: in the database's log, by polling its tables, or by Debezium in Kafka Connect",
+    )
+    poll: PollSettings = PollSettings()
+    server_id: int = Field(
+        0,
+        ge=0,
+        lt=2**32,
+        description="MySQL and MariaDB: id of the reader among the server's replicas; 0 = one that follows from the name",
+    )
     heartbeat_interval_seconds: Seconds = 0.1
     decimal_scale: int | None = Field(
         None,
@@ -51,6 +80,27 @@ class SourceSettings(_Section):
         description="digits behind the point of amounts that come as base64; empty = they come as text",
     )
     timestamp_unit: Literal["ms", "us", "ns"] = Field("us", description="unit of times that come as whole numbers")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _schema_of_mysql(cls, given: Any) -> Any:
+        """MySQL has databases and no schemas below them: tables are named after the database."""
+        if isinstance(given, dict) and given.get("kind") == "mysql":
+            return {"schema_name": given.get("database", "settlement"), "port": 3306, **given}
+        return given
+
+
+class ConnectSettings(_Section):
+    """Kafka Connect, where `source.reader` is debezium."""
+
+    url: str = Field("http://127.0.0.1:8083", description="REST interface of any of its workers", pattern="^https?://")
+    connector: str = Field("", description="name of the connector; empty = the name of the source")
+    offsets_topic: str = Field("trueup-connect.offsets", description="offset.storage.topic of the Connect workers")
+    password: str = Field(
+        "${secrets:/run/secrets:postgres-password}",
+        description="how the connector finds the source's password: the name of a secret, never the password",
+        pattern=r"^\$\{[^{}]+\}$",
+    )
 
 
 class KafkaSettings(_Section):
@@ -235,6 +285,10 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".trueup")
     metrics_host: str = Field("127.0.0.1", description="address on which processes serve metrics and readiness")
     source: SourceSettings = SourceSettings()
+    connect: ConnectSettings = ConnectSettings()
+    more_sources: list[SourceSettings] = Field(
+        [], description="further databases with the same tables, such as shards or sites; each has a reader of its own"
+    )
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
     streams: StreamSettings = StreamSettings()
@@ -246,6 +300,28 @@ class Settings(BaseSettings):
     specs: list[str] = Field(
         ["settlement"], min_length=1, description="specs that are judged: names of shipped ones, or paths of files"
     )
+
+    @property
+    def sources(self) -> tuple[SourceSettings, ...]:
+        """All databases that are read; users' own specs name tables of the first one."""
+        return self.source, *self.more_sources
+
+    def schema_of(self, source_name: str) -> str:
+        """The schema of the tables of a source; that of the first one for a source that is not read any more."""
+        return next((one.schema_name for one in self.sources if one.name == source_name), self.source.schema_name)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Settings:
+        """Two sources under one name, or on one slot, would be one."""
+        taken: set[tuple[object, ...]] = set()
+        for source in self.sources:
+            for place in (("name", source.name), ("slot", source.host, source.port, source.slot)):
+                if place in taken and (
+                    place[0] == "name" or (source.kind, source.reader) == ("postgres", "replication")
+                ):
+                    raise ValueError(f"two sources have the {place[0]} {place[-1]}: give one of them another")
+                taken.add(place)
+        return self
 
     @classmethod
     def settings_customise_sources(

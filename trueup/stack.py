@@ -15,30 +15,37 @@ from typing import Final, Literal
 import psycopg2
 from pydantic import SecretStr
 
-from cdc.topics import TopicPlan, ensure_topics, topic_plan
+from cdc.topics import TopicPlan, ensure_topics
 from clickhouse.client import connect
 from clickhouse.migrate import migrate
 from dashboards.alerts.load import load_alerts
-from trueup.dashboard_wiring import dashboard_address
+from trueup.embedded.connect.worker import Connect
 from trueup.embedded.kafka.broker import Kafka
 from trueup.embedded.kafka.jars import resolve_jars
 from trueup.embedded.memory_broker import PARTITIONS, MemoryBroker
 from trueup.embedded.ports import LOOPBACK, free_port
 from trueup.embedded.postgres import DATABASE, ROLE, Postgres
-from trueup.embedded.readiness import http_answers, port_accepts
+from trueup.embedded.readiness import http_answers
 from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, UnavailableError
-from trueup.settings import ChargingSettings, RuleSettings, Settings, StreamSettings
-from trueup.stack_files import environment, for_dashboard, stack_passwords, stack_ports, write_stack_file
+from trueup.settings import (
+    ChargingSettings,
+    ReaderKind,
+    RuleSettings,
+    Settings,
+    SourceSettings,
+    StreamSettings,
+)
+from trueup.stack_files import environment, stack_passwords, stack_ports, write_stack_file
+from trueup.stack_services import RECOVERY_SECONDS, alerts_service, clickhouse_service, dashboard_service
 from trueup.upstream import schema
-from trueup.user_specs import absolute_specs, read_user_specs
+from trueup.user_specs import absolute_specs, planned_topics, read_user_specs
 from trueup.worker_metrics import metric_total
 
 BrokerKind = Literal["kafka", "memory"]
 READY_SECONDS: Final = 180.0
-RECOVERY_SECONDS: Final = 900.0
-"""How long a process may take to get its state back, or wait for a service that is away, before it is started again."""
+LOGIN_FILE: Final = "source-password"
 
 WORKER_MEMORY: Final = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 """One allocator with few arenas: windows are built and freed in several threads, and each arena keeps what it once held."""
@@ -51,7 +58,9 @@ class Stack:
         data_dir: everything lives there; made if absent.
         broker: `kafka`, or `memory` where Java cannot be had.
         workers: worker processes to start with.
+        reader: how changes are found, None for what the settings say; with `debezium`, Kafka Connect runs too.
         rules, streams, charging, specs: settings of these parts; None for the defaults.
+        sites: further databases of the embedded server, each a source of its own that is called like it.
         backoff: how services that died are started again; None for the supervisor's default.
         dashboard: whether people are to look at it with a browser.
         say: told, in words, what is being started.
@@ -64,10 +73,12 @@ class Stack:
         broker: BrokerKind = "kafka",
         workers: int = 2,
         partitions: int = 8,
+        reader: ReaderKind | None = None,
         rules: RuleSettings | None = None,
         streams: StreamSettings | None = None,
         charging: ChargingSettings | None = None,
         specs: Sequence[str] | None = None,
+        sites: Sequence[str] = (),
         backoff: Backoff | None = None,
         dashboard: bool = True,
         say: Callable[[str], None] = lambda _: None,
@@ -80,11 +91,17 @@ class Stack:
         ports = stack_ports(self.data_dir)
         self.postgres = Postgres(self.data_dir, ports["postgres"])
         self._kafka = Kafka(self.data_dir, ports["kafka"], ports["controller"])
+        self._connect = Connect(self.data_dir, ports["connect"], self._kafka.bootstrap)
         self._partitions = PARTITIONS if broker == "memory" else partitions
         base = Settings()
         # The services run in other directories than whoever wrote the settings.
         self._specs = absolute_specs(base.specs if specs is None else specs)
-        self._has_user_specs, self._topics = self._plan(base.model_copy(update={"specs": self._specs}))
+        self._reader = reader or base.source.reader
+        if self._reader == "debezium" and broker == "memory":
+            raise ConfigurationError("Kafka Connect needs the real broker", remedy="leave out --broker memory")
+        self._sites = tuple(sites)
+        planned = base.model_copy(update={"specs": self._specs, "more_sources": self._more_sources(base)})
+        self._has_user_specs, self._topics = self._plan(planned)
         self._memory = MemoryBroker(self.data_dir, tuple(topic.name for topic in self._topics.topics))
         self._clickhouse_port = ports["clickhouse"]
         self._has_dashboard = dashboard
@@ -101,7 +118,7 @@ class Stack:
             load_alerts(self._alerts.file)
         self.supervisor = Supervisor(
             self.data_dir,
-            templates={"worker": self._worker_service, "cdc": lambda _: self._cdc_service()},
+            templates={"worker": self._worker_service},
             backoff=backoff,
         )
 
@@ -120,8 +137,13 @@ class Stack:
                         "user": ROLE,
                         "database": DATABASE,
                         "password": SecretStr(self.postgres.password()),
+                        "reader": self._reader,
                     }
                 ),
+                "connect": base.connect.model_copy(
+                    update={"url": self._connect.url, "password": self._connect.secret_reference(LOGIN_FILE)}
+                ),
+                "more_sources": self._more_sources(base),
                 "kafka": base.kafka.model_copy(update={"bootstrap": bootstrap, "partitions": self._partitions}),
                 "clickhouse": base.clickhouse.model_copy(
                     update={
@@ -140,12 +162,28 @@ class Stack:
             }
         )
 
+    def _more_sources(self, base: Settings) -> list[SourceSettings]:
+        """Those of the settings, and the sites."""
+        sites = [
+            SourceSettings(
+                name=site,
+                host=LOOPBACK,
+                port=self.postgres.port,
+                user=ROLE,
+                database=site,
+                slot=site,
+                password=SecretStr(self.postgres.password()),
+                schema_name=base.source.schema_name,
+            )
+            for site in self._sites
+        ]
+        return [*base.more_sources, *sites]
+
     def _plan(self, settings: Settings) -> tuple[bool, TopicPlan]:
         """Whether there are users' own specs, and the topics of the stack with those that they need."""
         specs = read_user_specs(settings)
-        source = settings.source
-        plan = topic_plan([source.name], source.schema_name, self._partitions, leg_topics=specs.topics)
-        return bool(specs.specs), plan
+        kafka = settings.kafka.model_copy(update={"partitions": self._partitions})
+        return bool(specs.specs), planned_topics(settings.model_copy(update={"kafka": kafka}), specs)
 
     def start(self, *, cdc: bool = True) -> None:
         """Start everything in order and return when all of it is ready.
@@ -157,12 +195,18 @@ class Stack:
             resolve_jars(os.environ)
         self._say("starting PostgreSQL, the broker and ClickHouse")
         self.supervisor.start()
-        for service in (self.postgres.service(), self._broker_service(), self._clickhouse_service()):
+        for service in (
+            self.postgres.service(),
+            self._broker_service(),
+            clickhouse_service(self.data_dir, self._clickhouse_port, self._passwords),
+        ):
             self.supervisor.add(service)
         self.supervisor.wait_ready(READY_SECONDS)
         self._say("creating the reference schema, topics and tables")
-        with contextlib.closing(psycopg2.connect(self.postgres.dsn())) as connection:
-            schema.create(connection)
+        schema.create_databases(self.postgres.dsn(), self._sites)
+        for dsn in (self.postgres.dsn(), *map(self.postgres.dsn, self._sites)):
+            with contextlib.closing(psycopg2.connect(dsn)) as connection:
+                schema.create(connection)
         settings = self.settings
         ensure_topics(settings.kafka.bootstrap, self._topics, created_by_asking=self._kind == "memory")
         client = connect(settings.clickhouse)
@@ -176,24 +220,33 @@ class Stack:
 
     def start_pipeline(self) -> None:
         """Start the CDC reader, the workers, and what people look at and are told by."""
+        if self._reader == "debezium":
+            self._start_connect()
         self._say(f"starting the CDC reader and {self.workers} workers")
-        self.supervisor.add(self._cdc_service())
+        for number, source in enumerate(self.settings.sources, start=1):
+            self.supervisor.add(self._cdc_service(number, source.name))
         self.start_workers()
         if self._has_dashboard:
             self.start_dashboard()
         self.start_alerts()
 
+    def _start_connect(self) -> None:
+        self._say("starting Kafka Connect with Debezium (the first run fetches its jars)")
+        self._connect.keep_secret(LOGIN_FILE, self.postgres.password())
+        self.supervisor.add(self._connect.service())
+        self.supervisor.wait_ready(READY_SECONDS)
+
     def start_alerts(self) -> None:
         """Start sending alerts if there is a file of them, and return when the topics are read."""
         if self._alerts.file:
             self._say("starting the alerts")
-            self.supervisor.add(self._alerts_service())
+            self.supervisor.add(alerts_service(self.settings, self._passwords["dashboard"]))
             self.supervisor.wait_ready(READY_SECONDS)
 
     def start_dashboard(self) -> None:
         """Start the dashboard, and return when it answers."""
         self._say("starting the dashboard")
-        self.supervisor.add(self._dashboard_service())
+        self.supervisor.add(dashboard_service(self.settings, self._passwords["dashboard"]))
         self.supervisor.wait_ready(READY_SECONDS)
 
     def start_workers(self, *, wait: bool = True) -> None:
@@ -265,30 +318,14 @@ class Stack:
     def _broker_service(self) -> Service:
         return self._kafka.service() if self._kind == "kafka" else self._memory.service()
 
-    def _clickhouse_service(self) -> Service:
-        return Service(
-            name="clickhouse",
-            command=[
-                *(sys.executable, "-m", "trueup.embedded.clickhouse"),
-                *("--data-dir", str(self.data_dir / "clickhouse"), "--port", str(self._clickhouse_port)),
-                *("--analyst-database", Settings().clickhouse.database),
-            ],
-            env={
-                "TRUEUP_CLICKHOUSE_PASSWORD": self._passwords["trueup"],
-                "TRUEUP_CLICKHOUSE_ANALYST_PASSWORD": self._passwords["analyst"],
-                "TRUEUP_CLICKHOUSE_DASHBOARD_PASSWORD": self._passwords["dashboard"],
-            },
-            ready=http_answers(f"http://{LOOPBACK}:{self._clickhouse_port}/ping"),
-            ready_timeout_seconds=90,
-            stop_timeout_seconds=30,
-            port=self._clickhouse_port,
-        )
-
-    def _cdc_service(self) -> Service:
+    def _cdc_service(self, number: int, source_name: str) -> Service:
         port = free_port()
         return Service(
-            name="cdc",
-            command=lambda: [sys.executable, "-m", "trueup.reader", "--metrics-port", str(port)],
+            name="cdc" if number == 1 else f"cdc-{number}",
+            command=lambda: [
+                *(sys.executable, "-m", "trueup.reader"),
+                *("--source", source_name, "--metrics-port", str(port)),
+            ],
             env=environment(self.settings),
             ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
             ready_timeout_seconds=RECOVERY_SECONDS,
@@ -310,34 +347,6 @@ class Stack:
             ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
             ready_timeout_seconds=RECOVERY_SECONDS,
             stop_timeout_seconds=75,
-            port=port,
-            serves_metrics=True,
-        )
-
-    def _alerts_service(self) -> Service:
-        port = free_port()
-        return Service(
-            name="alerts",
-            command=[sys.executable, "-m", "trueup.cli", "service", "alerts", "--metrics-port", str(port)],
-            env=environment(for_dashboard(self.settings, self._passwords["dashboard"])),
-            ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
-            ready_timeout_seconds=90,
-            stop_timeout_seconds=60,
-            port=port,
-            serves_metrics=True,
-        )
-
-    def _dashboard_service(self) -> Service:
-        settings = self.settings
-        port, address = settings.dashboard.port, dashboard_address(settings)
-        return Service(
-            name="dashboard",
-            command=[sys.executable, "-m", "trueup.cli", "service", "dashboard"],
-            env=environment(for_dashboard(settings, self._passwords["dashboard"])),
-            # A certificate is for the name that browsers use, not for this machine's own address.
-            ready=port_accepts(port) if settings.dashboard.certificate else http_answers(f"{address}/readyz"),
-            ready_timeout_seconds=RECOVERY_SECONDS,
-            stop_timeout_seconds=20,
             port=port,
             serves_metrics=True,
         )

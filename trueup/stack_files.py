@@ -19,7 +19,7 @@ from trueup.settings import Settings
 STACK_FILE: Final = "stack.json"
 _PORTS_FILE: Final = "ports.json"
 _PASSWORDS_FILE: Final = "clickhouse.passwords"
-_WITH_PORTS: Final = ("postgres", "kafka", "controller", "clickhouse", "dashboard")
+_WITH_PORTS: Final = ("postgres", "kafka", "controller", "connect", "clickhouse", "dashboard")
 _WITH_PASSWORDS: Final = ("trueup", "analyst", "dashboard")
 
 
@@ -66,6 +66,8 @@ def revealed(settings: Settings) -> dict[str, Any]:
     """The settings as plain JSON values, passwords included: for child processes and the private stack file only."""
     plain: dict[str, Any] = settings.model_dump(mode="json")
     plain["source"]["password"] = settings.source.password.get_secret_value()
+    for told, source in zip(plain["more_sources"], settings.more_sources, strict=True):
+        told["password"] = source.password.get_secret_value()
     plain["clickhouse"]["password"] = settings.clickhouse.password.get_secret_value()
     plain["clickhouse"]["analyst_password"] = settings.clickhouse.analyst_password.get_secret_value()
     plain["dashboard"]["database_url"] = settings.dashboard.database_url.get_secret_value()
@@ -87,6 +89,7 @@ def for_dashboard(settings: Settings, password: str) -> Settings:
     return settings.model_copy(
         update={
             "source": settings.source.model_copy(update={"password": nothing}),
+            "more_sources": [source.model_copy(update={"password": nothing}) for source in settings.more_sources],
             "clickhouse": settings.clickhouse.model_copy(update=reader),
         }
     )

@@ -9,7 +9,7 @@ from typing import Final
 
 from cdc.files.declared import FILES_SCHEMA
 from cdc.source_tables import SourceTable, settlement_tables
-from cdc.topics import TopicPlan, topic_plan
+from cdc.topics import TopicPlan, TopicSpec, topic_plan
 from reconcile.spec.legs import DEFAULT_SPEC
 from reconcile.spec.load import load_spec, shipped_specs
 from reconcile.spec.model import Leg, Spec, SpecGroup
@@ -50,10 +50,15 @@ class UserSpecs:
 
 def planned_topics(settings: Settings, specs: UserSpecs) -> TopicPlan:
     """Every topic that an installation with these settings and specs needs."""
-    source, kafka = settings.source, settings.kafka
-    return topic_plan(
-        [source.name], source.schema_name, kafka.partitions, kafka.replication_factor, leg_topics=specs.topics
-    )
+    kafka = settings.kafka
+    planned: dict[str, TopicSpec] = {}
+    for source in settings.sources:
+        legs = specs.topics if source is settings.source else ()
+        plan = topic_plan(
+            [source.name], source.schema_name, kafka.partitions, kafka.replication_factor, leg_topics=legs
+        )
+        planned |= {topic.name: topic for topic in plan.topics}
+    return TopicPlan(tuple(planned.values()), kafka.replication_factor)
 
 
 def read_user_specs(settings: Settings) -> UserSpecs:
@@ -85,7 +90,8 @@ def read_user_specs(settings: Settings) -> UserSpecs:
             )
         if table.place not in known:
             columns = dict.fromkeys((*(held.columns if held is not None else ()), *table.columns))
-            more[table.place] = table._replace(columns=tuple(columns))
+            kinds = dict.fromkeys((*(held.kinds if held is not None else ()), *table.kinds))
+            more[table.place] = table._replace(columns=tuple(columns), kinds=tuple(kinds))
     topic_of = {name: table.topic(source.name) for name, table in tables.items()}
     topic_of |= {topic: topic for topic in sorted(file_topics)}
     return UserSpecs(specs, topic_of, tuple(more.values()), file_topics)
@@ -114,4 +120,5 @@ def source_table_of(leg: Leg, source: SourceSettings) -> SourceTable:
         )
     schema = before[-1] if before else source.schema_name
     primary_key = (leg.table.primary_key, *leg.table.also_primary)
-    return SourceTable(schema, name, primary_key, primary_key, leg.topic_columns)
+    kinds = tuple((column.name, column.kind) for column in leg.table.columns)
+    return SourceTable(schema, name, primary_key, primary_key, leg.topic_columns, kinds)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from cdc.decode import ChangeDecoder
 from cdc.delivery import DeliveryProducer
 from cdc.source_decoder import source_decoder
+from cdc.source_tables import settlement_topics
 from cdc.topics import source_topic
 from clickhouse.client import connect
 from clickhouse.rebuild import read_rule_classes
@@ -52,7 +53,7 @@ from trueup.case_policy import policy_of
 from trueup.group_wiring import GroupOpener, LegOpener, Place, consumer_group, stages_of_specs
 from trueup.model.tables import MIRRORED_TABLES, REFERENCE_TABLES, TABLES
 from trueup.process_endpoint import ProcessState, serve_process
-from trueup.settings import Settings
+from trueup.settings import Settings, SourceSettings
 from trueup.user_specs import read_user_specs
 
 CLICKHOUSE_GIVE_UP_SECONDS: Final = 20.0
@@ -103,37 +104,58 @@ class _AppHandle:
         self._app.batch_consumer.fail(reason)
 
 
+def stages_of_sources(sources: Sequence[SourceSettings]) -> tuple[Stage, ...]:
+    """The settlement's stages, each with the topics of its tables in all sources."""
+    mirrored = [table.name for table in MIRRORED_TABLES]
+    each = [
+        stages_of({name: source_topic(source.name, source.schema_name, name) for name in TABLES}, mirrored)
+        for source in sources
+    ]
+    return tuple(
+        Stage(alike[0].name, tuple(dict.fromkeys(topic for stage in alike for topic in stage.topics)))
+        for alike in zip(*each, strict=True)
+    )
+
+
 class _Builder:
     """Builds the stages of one worker."""
 
     def __init__(self, settings: Settings, number: int) -> None:
         self.settings = settings
         source = settings.source
-        self.topics = {table: source_topic(source.name, source.schema_name, table) for table in TABLES}
+        self.topics = settlement_topics(settings.sources)
         self.specs = read_user_specs(settings)
-        self.settlement_stages = stages_of(self.topics, [table.name for table in MIRRORED_TABLES])
+        self.settlement_stages = stages_of_sources(settings.sources)
         self.spec_stages = stages_of_specs(self.specs)
         self.stages = (*self.settlement_stages, *self.spec_stages)
         self.producer = DeliveryProducer(settings.kafka.bootstrap)
         self.client = connect(settings.clickhouse)
         self.writer = Writer(self.client, settings.clickhouse.database, give_up_seconds=CLICKHOUSE_GIVE_UP_SECONDS)
         self.directory = settings.data_dir / f"worker-{number}"
+        schemas = {one.name: one.schema_name for one in settings.more_sources}
         self.outputs = {
-            stage.name: Output(stage.name, self.producer.send, TopicNames(source.schema_name), wall_clock_us)
+            stage.name: Output(stage.name, self.producer.send, TopicNames(source.schema_name, schemas), wall_clock_us)
             for stage in self.stages
         }
         self.clocks = {
-            stage.name: SourceClock([source.name], self.specs.database_topics if stage.name == LEGS else ())
+            stage.name: SourceClock([source.name], self.specs.database_topics)
+            if stage.name == LEGS
+            else SourceClock([one.name for one in settings.sources])
             for stage in self.stages
         }
-        self.reference_decoders = {self.topics[table.name]: source_decoder(source, table) for table in REFERENCE_TABLES}
-        self.references = References(list(self.reference_decoders), [source.name], settings.kafka.partitions)
+        self.reference_decoders = {
+            topic: source_decoder(one, table)
+            for topic, (one, table) in self.topics.items()
+            if table in REFERENCE_TABLES
+        }
+        self.references = References(
+            list(self.reference_decoders), [one.name for one in settings.sources], settings.kafka.partitions
+        )
         self.apps: dict[str, StreamApp] = {}
 
     def decoders(self, stage: Stage) -> dict[str, ChangeDecoder]:
         """Topic → decoder of a stage's source tables."""
-        tables = {topic: TABLES[table] for table, topic in self.topics.items()}
-        return {topic: source_decoder(self.settings.source, tables[topic]) for topic in stage.topics if topic in tables}
+        return {topic: source_decoder(*self.topics[topic]) for topic in stage.topics if topic in self.topics}
 
     def mark_durable(self, stage: str, ends: Mapping[TopicPartition, int]) -> None:
         """Pass the mark on to the transport of the stage's application."""
@@ -262,7 +284,7 @@ class _CaseOpener:
         settings = builder.settings
         self._output = builder.outputs[stage.name]
         self._policy = policy_of(settings.cases)
-        self._targets = Targets({*builder.topics.values(), *builder.specs.topics}, settings.kafka.partitions)
+        self._targets = Targets({*builder.topics, *builder.specs.topics}, settings.kafka.partitions)
         self._cache_entities = settings.streams.cache_entities // settings.kafka.partitions // CASE_WEIGHT
         self._recovery = CaseRecovery(
             builder.directory / stage.name, builder.client, settings.clickhouse.database,

@@ -30,7 +30,7 @@ from dashboards.web.board import Board, BoardDep
 from dashboards.web.sampler import Figure
 from trueup.case_choice import read_month
 from trueup.model.errors import ConfigurationError
-from trueup.order_trace import change_events, verdict_events
+from trueup.order_trace import change_events, newest_offsets, verdict_events
 
 router = APIRouter(prefix="/api/v1", tags=["books"])
 
@@ -62,9 +62,9 @@ def show_order(
         "discrepancies": _about(board, CaseFilter(order_id=order_id)),
     }
     if events:
-        newest = {table: max(int(row["kafka_offset"]) for row in rows) for table, rows in legs.items() if rows}
         changes = change_events(
-            board.settings, order_id, held["partition"], newest, seconds_max=EVENTS_SECONDS_MAX
+            board.settings, order_id, held["partition"], newest_offsets(board.settings, legs),
+            seconds_max=EVENTS_SECONDS_MAX,
         )  # fmt: skip
         verdicts = verdict_events(rows_of(board, order_steps(board.database, order_id)))
         document["events"] = [event._asdict() for event in sorted([*changes.events, *verdicts])]

@@ -31,7 +31,7 @@ from reconcile.charging.load import load_charging
 from reconcile.charging.model import Charging
 from trueup.change_events import Changes
 from trueup.model.errors import TrueupError
-from trueup.order_trace import change_events, verdict_events
+from trueup.order_trace import change_events, newest_offsets, verdict_events
 
 router = APIRouter()
 
@@ -92,13 +92,9 @@ def steps(request: Request, board: BoardDep, _account: Viewer, order_id: str) ->
 
 
 def _newest(board: Board, order_id: str) -> dict[str, int]:
-    """Source table → offset of its newest row of the order."""
-    newest = {}
-    for table in LEG_VIEWS:
-        rows = board.cases.rows(order_leg(board.database, table, order_id))
-        if rows:
-            newest[table] = max(int(row["kafka_offset"]) for row in rows)
-    return newest
+    """Topic → offset of its newest row of the order."""
+    legs = {table: board.cases.rows(order_leg(board.database, table, order_id)) for table in LEG_VIEWS}
+    return newest_offsets(board.settings, legs)
 
 
 @lru_cache(maxsize=4)

@@ -16,7 +16,7 @@ import orjson
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, TopicPartition
 
-from cdc.polling import poll_batch
+from cdc.message_batches import poll_batch
 from cdc.topics import QUARANTINE_TOPIC
 from reconcile.finding import DISCREPANCY_CLASSES
 from streams.messages import DISCREPANCY_PREFIX

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from trueup.embedded.ports import LOOPBACK
 from trueup.embedded.runtime import ServiceState, State
 from trueup.embedded.service import Backoff
 from trueup.model.errors import UnavailableError
-from trueup.settings import StreamSettings
+from trueup.settings import ReaderKind, StreamSettings
 from trueup.stack import Stack
 from trueup.upstream.plan import WorkloadPlan
 from trueup.upstream.workload import run
@@ -97,12 +97,22 @@ class Load(threading.Thread):
 class Rig:
     """A started stack, with what tests do to it; the dashboard only for those that look at it."""
 
-    def __init__(self, data_dir: Path, workers: int, *, dashboard: bool = False) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        workers: int,
+        *,
+        dashboard: bool = False,
+        sites: Sequence[str] = (),
+        reader: ReaderKind | None = None,
+    ) -> None:
         self.stack = Stack(
             data_dir,
             workers=workers,
             rules=demo_rules(),
             streams=StreamSettings(flush_interval_seconds=0.5),
+            sites=sites,
+            reader=reader,
             backoff=_IMPATIENT,
             dashboard=dashboard,
         )
@@ -236,9 +246,16 @@ def _lines(path: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_rig(data_dir: Path, *, workers: int = 2, dashboard: bool = False) -> Iterator[Rig]:
+def running_rig(
+    data_dir: Path,
+    *,
+    workers: int = 2,
+    dashboard: bool = False,
+    sites: Sequence[str] = (),
+    reader: ReaderKind | None = None,
+) -> Iterator[Rig]:
     """A stack below the directory; its data are removed when all went well."""
-    rig = Rig(data_dir, workers, dashboard=dashboard)
+    rig = Rig(data_dir, workers, dashboard=dashboard, sites=sites, reader=reader)
     try:
         rig.open()
         yield rig

@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.command import alive, started, trueup
 from trueup.upstream.carrier import RUN_FAULT_KINDS
 from trueup.upstream.faults import FAULT_KINDS
+from trueup.upstream.second_site import SHARED_ID
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -29,7 +30,7 @@ def assert_clean(result: dict[str, Any]) -> None:
     assert {name: result[name] for name in wrong} == dict.fromkeys(wrong, 0), result["wrong"]
     assert result["planted"] == result["found"] > 0
     assert result["totals_checked"] > 0
-    assert set(result["by_fault"]) == {*FAULT_KINDS, *RUN_FAULT_KINDS}
+    assert set(result["by_fault"]) == {*FAULT_KINDS, *RUN_FAULT_KINDS, SHARED_ID}
     assert all(score["planted"] == score["found"] > 0 for score in result["by_fault"].values())
     assert 0 < result["latency_ms"]["p50"] <= result["latency_ms"]["p99"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
@@ -176,10 +176,19 @@ def _decoded(text: str | bytes | None) -> str:
     return text.decode() if isinstance(text, bytes) else text or ""
 
 
-class Reader:
-    """The reader in a thread of this process."""
+class HasClock(Protocol):
+    """A source that tells its own time."""
 
-    def __init__(self, settings: Settings, more_tables: tuple[SourceTable, ...] = ()) -> None:
+    def now_us(self) -> int: ...
+
+
+class Reader:
+    """A reader in a thread of this process; `read` is what it runs."""
+
+    def __init__(
+        self, settings: Settings, more_tables: tuple[SourceTable, ...] = (), read: Callable[..., None] = run
+    ) -> None:
+        self._read = read
         self.counters = ReaderCounters()
         self.error: TrueupError | None = None
         self._settings = settings
@@ -190,7 +199,7 @@ class Reader:
 
     def _run(self) -> None:
         try:
-            run(self._settings, self._stop, self.counters, self._more_tables)
+            self._read(self._settings, self._stop, self.counters, self._more_tables)
         except TrueupError as error:
             self.error = error
 
@@ -198,7 +207,7 @@ class Reader:
         wait_until(lambda: condition() or self.error is not None)
         assert self.error is None
 
-    def catch_up(self, source: Source) -> None:
+    def catch_up(self, source: HasClock) -> None:
         """Wait until everything that is committed now is delivered."""
         now_us = source.now_us() + COMMIT_SKEW_US
         self.wait_until(lambda: self.counters.watermark_us > now_us)

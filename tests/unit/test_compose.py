@@ -58,7 +58,7 @@ def test_every_image_has_a_version_and_is_ours_or_comes_from_a_registry() -> Non
         assert re.search(r"\d+\.\d+", version), name
         assert "container_name" not in service, name
         assert (service["image"].startswith("trueup:")) is (name in OURS)
-    assert set(OURS) == ONCE | {"alerts", "dashboard", "reader", "worker"}
+    assert set(OURS) == ONCE | {"alerts", "dashboard", "reader", "watcher", "worker"}
 
 
 @pytest.mark.parametrize("name", SERVICES)

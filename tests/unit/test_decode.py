@@ -72,6 +72,22 @@ def test_a_delete_keeps_its_last_row() -> None:
     assert change.row == decoded(None, ITEM, "r").row
 
 
+def test_a_row_that_debezium_moves_to_another_key_stays() -> None:
+    """Debezium puts the deletion and the creation at one position."""
+    gone, come = decoded(ITEM, None, "d"), decoded(None, {**ITEM, "order_id": 2}, "c")
+    assert gone.primary_key == come.primary_key
+    assert gone.version < come.version
+
+
+def test_a_polled_deletion_has_its_own_version() -> None:
+    polled = orjson.dumps(
+        {**orjson.loads(envelope(ITEM, None, "d", 7, START_US)), "source": with_source(polled=True)["source"]}
+    )
+    change = decode(polled)
+    assert isinstance(change, Change)
+    assert change.version == 7
+
+
 def test_every_truncation_is_malformed() -> None:
     whole = orjson.dumps(GOOD)
     assert {code_of(whole[:length]) for length in range(len(whole))} == {"malformed-json"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from trueup.embedded.kafka.jars import POM, cache_dir, resolve_jars
+from trueup.embedded.connect.worker import CONNECT_JARS
+from trueup.embedded.kafka.jars import KAFKA_JARS, cache_dir, resolve_jars
 from trueup.embedded.kafka.java import find_java, find_maven
 from trueup.model.errors import ConfigurationError, UnavailableError
 
@@ -59,13 +61,19 @@ def test_maven_is_missing(tmp_path: Path) -> None:
 
 
 def test_the_cache_is_named_after_version_and_pom(tmp_path: Path) -> None:
-    other = tmp_path / "pom.xml"
-    other.write_text(POM.read_text().replace("4.3.0", "4.9.9"))
+    other = replace(KAFKA_JARS, name="other", pom=tmp_path / "pom.xml")
+    other.pom.write_text(KAFKA_JARS.pom.read_text().replace("4.3.0", "4.9.9"))
     environ = {"XDG_CACHE_HOME": str(tmp_path)}
     assert cache_dir(environ).parent == tmp_path / "trueup"
     assert cache_dir(environ).name.startswith("kafka-4.3.0-")
-    assert cache_dir(environ, other).name.startswith("kafka-4.9.9-")
+    assert cache_dir(environ, other).name.startswith("other-4.9.9-")
     assert cache_dir({"HOME": str(tmp_path)}).parent == tmp_path / ".cache" / "trueup"
+
+
+def test_connect_has_the_version_of_the_broker(tmp_path: Path) -> None:
+    environ = {"XDG_CACHE_HOME": str(tmp_path)}
+    versions = {cache_dir(environ, jars).name.split("-")[1] for jars in (KAFKA_JARS, CONNECT_JARS)}
+    assert len(versions) == 1
 
 
 def test_jars_are_resolved_once(tmp_path: Path) -> None:

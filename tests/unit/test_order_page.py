@@ -88,7 +88,7 @@ def test_steps_are_in_time_order_and_say_what_is_missing(browser: Browser, monke
 
     monkeypatch.setattr(orders, "change_events", read)
     text = browser.get("/orders/7/steps").text
-    assert asked == [("7", 3, {"orders": 41})]
+    assert asked == [("7", 3, {"settlement.public.orders": 41})]
     assert "&lt;b&gt;status=created" in text
     assert "Older change events may be missing" in text
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
+from cdc.mysql_check import check_mysql
 from cdc.source_check import NeededTable, check_source
 from cdc.source_tables import settlement_tables
 from cdc.topic_check import check_topics
@@ -23,7 +25,7 @@ from trueup.embedded.runtime import read_runtime
 from trueup.model.errors import TrueupError, UnavailableError
 from trueup.model.faults import Checked, Fault, fault_of
 from trueup.model.tables import TABLES
-from trueup.settings import Settings
+from trueup.settings import Settings, SourceSettings
 from trueup.stack_files import STACK_FILE
 from trueup.user_specs import UserSpecs, absolute_specs, planned_topics, read_user_specs, source_table_of
 
@@ -64,20 +66,24 @@ def check_installation(data_dir: Path) -> list[Part]:
     return [
         Part("settings", [addresses], read.faults),
         specs_part,
-        live("source", ["source"], lambda: check_source(source, needed_tables(settings, specs))),
+        live("source", ["source"], lambda: SOURCE_CHECKS[source.kind](source, needed_tables(settings, specs))),
+        *(
+            live(f"source {one.name}", ["more_sources"], partial(SOURCE_CHECKS[one.kind], one, settlement_needs(one)))
+            for one in settings.more_sources
+        ),
         live("topics", ["source", "kafka"], lambda: check_topics(kafka.bootstrap, plan)),
         live("ClickHouse", ["clickhouse"], lambda: check_clickhouse(settings.clickhouse)),
     ]
 
 
+SOURCE_CHECKS: Final = {"postgres": check_source, "mysql": check_mysql}
+"""Kind of the source → what checks it."""
+
+
 def needed_tables(settings: Settings, specs: UserSpecs) -> list[NeededTable]:
     """The settlement's tables, and those of every leg."""
     source = settings.source
-    needed = [
-        NeededTable(table, TABLES[table.name].columns, "the settlement, which needs the columns of docs/cdc.md")
-        for table in settlement_tables(source.schema_name)
-    ]
-    return needed + [
+    return settlement_needs(source) + [
         NeededTable(
             source_table_of(leg, source), leg.table.columns, f"leg {leg.name} of group {group.name} in spec {spec.name}"
         )
@@ -85,6 +91,14 @@ def needed_tables(settings: Settings, specs: UserSpecs) -> list[NeededTable]:
         for group in spec.groups
         for leg in group.legs
         if leg.source_table not in specs.file_topics
+    ]
+
+
+def settlement_needs(source: SourceSettings) -> list[NeededTable]:
+    """The settlement's tables in one source."""
+    return [
+        NeededTable(table, TABLES[table.name].columns, "the settlement, which needs the columns of docs/cdc.md")
+        for table in settlement_tables(source.schema_name)
     ]
 
 

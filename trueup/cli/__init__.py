@@ -36,6 +36,7 @@ _COMMANDS: Final = {
     "discrepancies": Place("trueup.cli.discrepancies", "discrepancies"),
     "audit": Place("trueup.cli.audit", "audit"),
     "alerts": Place("trueup.cli.alerts", "alerts"),
+    "cdc": Place("trueup.cli.cdc", "cdc"),
     "files": Place("trueup.cli.files", "files"),
     "grafana": Place("trueup.cli.grafana", "grafana"),
     "quarantine": Place("trueup.cli.quarantine", "quarantine"),

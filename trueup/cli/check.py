@@ -11,16 +11,15 @@ import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from reconcile.charging.load import load_charging
 from reconcile.spec.errors import Problem, SpecError
 from reconcile.spec.load import is_charging, load_spec
 from reconcile.spec.model import Spec
 from trueup.checking.impact_run import impact_of
-from trueup.checking.parts import Part, check_installation, faults_of
+from trueup.checking.parts import check_installation, faults_of
 from trueup.cli.impact import impact_document, progress, show_impact
-from trueup.model.faults import Fault
+from trueup.cli.part_page import has_faults, parts_document, show_faults, show_parts
 from trueup.settings import Settings
 
 
@@ -52,10 +51,10 @@ def check(
         return _check_specs([spec] if spec is not None else Settings().specs, source, json)
     parts = check_installation(data_dir)
     if json:
-        _print_json({"is_in_order": not _has_faults(parts), "parts": [_part_document(part) for part in parts]})
+        _print_json(parts_document(parts))
     else:
-        _show_parts(parts)
-    if _has_faults(parts):
+        show_parts(parts)
+    if has_faults(parts):
         raise typer.Exit(1)
     return None
 
@@ -65,45 +64,12 @@ def _show_impact(data_dir: Path, spec: str | None, limit_months: int | None, jso
         with progress() as tell:
             found = impact_of(data_dir, spec, limit_months, tell)
     except SpecError as error:
-        _show_faults(Console(stderr=True, highlight=False), faults_of(error.problems))
+        show_faults(Console(stderr=True, highlight=False), faults_of(error.problems))
         raise typer.Exit(1) from None
     if json:
         _print_json(impact_document(found))
     else:
         show_impact(found)
-
-
-def _has_faults(parts: Iterable[Part]) -> bool:
-    return any(part.faults for part in parts)
-
-
-def _part_document(part: Part) -> dict[str, Any]:
-    return {
-        "name": part.name,
-        "is_in_order": not part.faults and not part.skipped,
-        "facts": part.facts,
-        "errors": [fault._asdict() for fault in part.faults],
-        "skipped": part.skipped,
-    }
-
-
-def _show_parts(parts: Iterable[Part]) -> None:
-    console = Console(highlight=False)
-    for part in parts:
-        mark = ("? ", "bold yellow") if part.skipped else ("✗ ", "bold red") if part.faults else ("✓ ", "bold green")
-        said = f"not looked at: {part.skipped}" if part.skipped else "; ".join(part.facts)
-        console.print(Text.assemble(mark, (part.name, "bold"), f"  {said}"))
-        _show_faults(console, part.faults, "  ")
-    count = sum(len(part.faults) for part in parts)
-    console.print(f"{count} error{'s' if count > 1 else ''}" if count else "everything is in order")
-
-
-def _show_faults(console: Console, faults: Iterable[Fault], indent: str = "") -> None:
-    for fault in faults:
-        console.print(Text.assemble(indent, ("error: ", "bold red"), fault.what))
-        console.print(Text.assemble(indent, ("where: ", "bold"), fault.where))
-        if fault.remedy:
-            console.print(Text.assemble(indent, ("to do: ", "bold"), fault.remedy))
 
 
 def _check_specs(names: Iterable[str], source: bool, json: bool) -> None:
@@ -127,7 +93,7 @@ def _check_specs(names: Iterable[str], source: bool, json: bool) -> None:
         sys.stdout.write("".join(group.source_text for spec in specs for group in spec.groups))
     else:
         console = Console(highlight=False)
-        _show_faults(console, faults_of(problems))
+        show_faults(console, faults_of(problems))
         for spec in specs:
             _show_spec(console, spec)
         for name in charging:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.live import Live
 
 from trueup.cli.up_command import Broker, Workers, show_sign_in
-from trueup.demo.run import Demo, DemoResult, DemoState, demo_rules
+from trueup.demo.run import SITE, Demo, DemoResult, DemoState, demo_rules
 from trueup.demo.view import LiveView, show_scorecard
 from trueup.embedded.memory_broker import LIMITS, SOURCE_CHANGES_PER_SECOND_MAX
 from trueup.settings import ChargingSettings, StreamSettings
@@ -56,6 +56,7 @@ def demo(
         stack = Stack(
             directory, broker=broker, workers=workers, rules=rules,
             streams=StreamSettings(flush_interval_seconds=0.5), charging=ChargingSettings(spec="carrier"),
+            sites=(SITE,),
             say=lambda text: console.print(text, style="dim"),
         )  # fmt: skip
         with stack.running():

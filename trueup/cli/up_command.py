@@ -10,7 +10,7 @@ from rich.console import Console
 
 from trueup.dashboard_wiring import dashboard_address, sign_in_address
 from trueup.embedded.memory_broker import LIMITS
-from trueup.settings import Settings
+from trueup.settings import ReaderKind, Settings
 from trueup.stack import Stack
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Everything the stack keeps lives below this directory.")]
@@ -28,12 +28,16 @@ def up(
     partitions: Annotated[
         int, typer.Option(min=1, max=1024, help="Partitions of the joined topics; fixed when they are created.")
     ] = 8,
+    reader: Annotated[
+        ReaderKind | None,
+        typer.Option(help="How changes are found; debezium: by Kafka Connect. Default: source.reader of the settings."),
+    ] = None,
 ) -> None:
     """Run PostgreSQL, Kafka, ClickHouse, the CDC reader and the workers on 127.0.0.1 until Ctrl-C."""
     console = Console(stderr=True, highlight=False)
     if broker == "memory":
         console.print(LIMITS, style="yellow")
-    stack = Stack(data_dir, broker=broker, workers=workers, partitions=partitions, say=console.print)
+    stack = Stack(data_dir, broker=broker, workers=workers, partitions=partitions, reader=reader, say=console.print)
 
     def ready() -> None:
         settings = stack.settings

@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 from confluent_kafka import Consumer
 
-from cdc.polling import poll_batch
+from cdc.message_batches import poll_batch
 
 DISCREPANCY_TOPICS: Final = ("discrepancy.one-sided", "discrepancy.wrong-amount", "discrepancy.mismatch")
 POLL_SECONDS: Final = 0.1

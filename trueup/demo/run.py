@@ -25,9 +25,13 @@ from trueup.settings import RuleSettings, Settings
 from trueup.stack import Stack
 from trueup.upstream import auditor
 from trueup.upstream.plan import WorkloadPlan
+from trueup.upstream.second_site import plant_shared_ids
 from trueup.upstream.session import WorkloadProgress
 from trueup.upstream.traps import record_stall_window, resend
 from trueup.upstream.workload import WorkloadResult, run
+
+SITE: Final = "settlement_b"
+"""Database of the second site, and name of the source."""
 
 GRACE_SECONDS: Final = 4.0
 STUCK_PAYOUT_SECONDS: Final = 15.0
@@ -112,6 +116,8 @@ class Demo:
         finally:
             stall.finish()
         if not stop.is_set():
+            self._state.phase = "a second site takes orders"
+            self._take_orders_elsewhere()
             self._state.phase = "delivering events twice and out of order"
             names = [table.name for table in (*ORDER_TABLES, *STATEMENT_TABLES)]
             source = self._settings.source
@@ -133,6 +139,17 @@ class Demo:
         """Stop listening."""
         self.listener.stop()
         self._client.close()
+
+    def _take_orders_elsewhere(self) -> None:
+        """Some orders of the second site have ids that the first has given out."""
+        if not self._plan.faults:
+            return
+        postgres = self._stack.postgres
+        with (
+            contextlib.closing(psycopg2.connect(postgres.dsn())) as first,
+            contextlib.closing(psycopg2.connect(postgres.dsn(SITE))) as site,
+        ):
+            plant_shared_ids(first, site, self._plan.fault_copies)
 
     def _watch(self, progress: WorkloadProgress) -> None:
         self._state.progress = progress

@@ -66,9 +66,9 @@ class Postgres:
             file.write(password + "\n")
         return password
 
-    def dsn(self) -> str:
+    def dsn(self, database: str = DATABASE) -> str:
         """The libpq connection string, password included: not for logs."""
-        return make_dsn(host=LOOPBACK, port=self.port, user=ROLE, password=self.password(), dbname=DATABASE)
+        return make_dsn(host=LOOPBACK, port=self.port, user=ROLE, password=self.password(), dbname=database)
 
     def service(self) -> Service:
         """The service for the supervisor; the cluster is made at its first start.

@@ -15,7 +15,7 @@ class Change(NamedTuple):
     `row` is in column order of `table`: the new row, or for a delete the last known row (None if the source did not
     send it). `version` orders the changes of one row within one `source` (Postgres: event LSN). `moves` are what the
     change did to fields whose history rules judge, taken from the before-image: (field, old, new), amounts in minor
-    units. `commit_us` is the source's commit time.
+    units. `commit_us` is the source's commit time. `polled` changes were found by comparing: each may stand for several.
     """
 
     table: Table
@@ -29,6 +29,7 @@ class Change(NamedTuple):
     moves: tuple[tuple[str, object, object], ...]
     partition: int
     offset: int
+    polled: bool = False
 
 
 class Truncation(NamedTuple):

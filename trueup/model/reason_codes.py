@@ -28,12 +28,14 @@ REASON_CODES: Final = (
     "not-booked",
     "not-finite",
     "out-of-range",
+    "statement-format",
     "too-fine",
     "too-large",
     "unknown-currency",
     "unknown-operation",
     "wrong-key",
     "wrong-type",
+    "zero-date",
 )
 """Every code that an `InvalidRecord` is raised with, in the order of the alphabet."""
 

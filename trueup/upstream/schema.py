@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Final
 
+import psycopg2
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class, whatever its name looks like
 
 from trueup.model.money import SCALE_DIGITS
@@ -23,6 +27,17 @@ _SQL_TYPES: Final[dict[Kind, str]] = {
 }
 _SCHEMA_LOCK: Final = 7_283_101
 """Advisory lock that lets two processes create the schema at the same time."""
+
+
+def create_databases(dsn: str, names: Iterable[str]) -> None:
+    """Make the databases that are missing on the server of this connection string."""
+    with contextlib.closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for name in names:
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
+                if cursor.fetchone() is None:
+                    cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
 def create(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class, whatever its name looks like
 
-from cdc.polling import poll_batch
+from cdc.message_batches import poll_batch
 from trueup.model.errors import UnavailableError
 from trueup.upstream.books import open_statement
 from trueup.upstream.faults import take_plain_order

@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka: resolved by Maven once, then taken from the user's cache directory."""
+"""The jars of a Java service: resolved by Maven once, then taken from the user's cache directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -18,7 +20,6 @@ from trueup.model.errors import UnavailableError
 
 _logger = structlog.get_logger()
 
-POM = Path(__file__).with_name("pom.xml")
 MAVEN_TIMEOUT_SECONDS = 900
 MAVEN_ATTEMPTS = 3
 OUTPUT_CHARACTERS_MAX = 2000
@@ -26,17 +27,45 @@ OUTPUT_CHARACTERS_MAX = 2000
 _KAFKA_VERSION = re.compile(r"<kafka\.version>([^<]+)</kafka\.version>")
 
 
-def cache_dir(environ: Mapping[str, str], pom: Path = POM) -> Path:
-    """Where the jars of this `pom.xml` belong: under XDG_CACHE_HOME, by Kafka's version and a hash of the file."""
-    text = pom.read_text(encoding="utf-8")
+@dataclass(frozen=True, slots=True)
+class JarSet:
+    """What one service needs on its class path.
+
+    Args:
+        name: the cache directory starts with it.
+        title: for people.
+        pom: the `pom.xml` that lists the jars.
+        proof: a pattern that one of the jars has; without it the set is not complete.
+        instead: what else can be done when the jars cannot be had.
+    """
+
+    name: str
+    title: str
+    pom: Path
+    proof: str
+    instead: str
+
+
+KAFKA_JARS: Final = JarSet(
+    "kafka",
+    "Apache Kafka",
+    Path(__file__).with_name("pom.xml"),
+    "kafka_*.jar",
+    "`--broker memory` needs no jars",
+)
+
+
+def cache_dir(environ: Mapping[str, str], jars: JarSet = KAFKA_JARS) -> Path:
+    """Where these jars belong: under XDG_CACHE_HOME, by Kafka's version and a hash of the `pom.xml`."""
+    text = jars.pom.read_text(encoding="utf-8")
     match = _KAFKA_VERSION.search(text)
     version = match[1] if match else "unknown"
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or Path.home()) / ".cache")
-    return Path(base) / "trueup" / f"kafka-{version}-{digest}"
+    return Path(base) / "trueup" / f"{jars.name}-{version}-{digest}"
 
 
-def resolve_jars(environ: Mapping[str, str], pom: Path = POM) -> Path:
+def resolve_jars(environ: Mapping[str, str], jars: JarSet = KAFKA_JARS) -> Path:
     """The directory of the jars, filled by Maven if this is the first time (some 45 MB).
 
     The cache appears in one step when it is complete; processes that resolve at the same time do not harm each other.
@@ -45,14 +74,14 @@ def resolve_jars(environ: Mapping[str, str], pom: Path = POM) -> Path:
         ConfigurationError: Maven is needed and missing.
         UnavailableError: Maven could not resolve the jars; the end of its output is in `where`.
     """
-    cache = cache_dir(environ, pom)
+    cache = cache_dir(environ, jars)
     if cache.is_dir():
         return cache
     maven = find_maven(environ)
     cache.parent.mkdir(parents=True, exist_ok=True)
     workplace = Path(tempfile.mkdtemp(prefix=f".{cache.name}-", dir=cache.parent))
     try:
-        _logger.info("resolving the jars of Apache Kafka", cache=str(cache))
+        _logger.info("resolving jars", of=jars.title, cache=str(cache))
         for attempt in Retrying(
             stop=stop_after_attempt(MAVEN_ATTEMPTS),
             wait=wait_exponential(multiplier=1, max=10),
@@ -60,7 +89,7 @@ def resolve_jars(environ: Mapping[str, str], pom: Path = POM) -> Path:
             reraise=True,
         ):
             with attempt:
-                _copy_dependencies(maven, pom, workplace / "jars", environ)
+                _copy_dependencies(maven, jars, workplace / "jars", environ)
         try:
             (workplace / "jars").rename(cache)
         except OSError:
@@ -71,22 +100,22 @@ def resolve_jars(environ: Mapping[str, str], pom: Path = POM) -> Path:
     return cache
 
 
-def _copy_dependencies(maven: Path, pom: Path, jars: Path, environ: Mapping[str, str]) -> None:
-    command = [str(maven), "--batch-mode", "--quiet", "--file", str(pom), "dependency:copy-dependencies"]
-    command += [f"-DoutputDirectory={jars}", "-DincludeScope=runtime"]
+def _copy_dependencies(maven: Path, jars: JarSet, target: Path, environ: Mapping[str, str]) -> None:
+    command = [str(maven), "--batch-mode", "--quiet", "--file", str(jars.pom), "dependency:copy-dependencies"]
+    command += [f"-DoutputDirectory={target}", "-DincludeScope=runtime"]
     try:
         result = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=MAVEN_TIMEOUT_SECONDS, env=dict(environ)
         )
     except subprocess.TimeoutExpired as error:
-        raise _unresolved(f"no end within {MAVEN_TIMEOUT_SECONDS} s") from error
-    if result.returncode != 0 or not any(jars.glob("kafka_*.jar")):
-        raise _unresolved((result.stdout + result.stderr).strip()[-OUTPUT_CHARACTERS_MAX:])
+        raise _unresolved(jars, f"no end within {MAVEN_TIMEOUT_SECONDS} s") from error
+    if result.returncode != 0 or not any(target.glob(jars.proof)):
+        raise _unresolved(jars, (result.stdout + result.stderr).strip()[-OUTPUT_CHARACTERS_MAX:])
 
 
-def _unresolved(output: str) -> UnavailableError:
+def _unresolved(jars: JarSet, output: str) -> UnavailableError:
     return UnavailableError(
-        "Maven could not resolve the jars of Apache Kafka",
+        f"Maven could not resolve the jars of {jars.title}",
         where=output,
-        remedy="check the network and Maven's settings; `--broker memory` needs no jars",
+        remedy=f"check the network and Maven's settings; {jars.instead}",
     )

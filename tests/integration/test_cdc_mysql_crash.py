@@ -1,0 +1,197 @@
+"""The binlog reader is killed, its broker and its database too, and binlogs vanish: nothing is lost, or it is told."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cdc.mysql_source import master_status
+from cdc.mysql_state import read_mark
+from tests.integration.cdc_stack import WAIT_SECONDS, wait_until
+from tests.integration.mysql_stack import MysqlSource, MysqlStack, reading, running_stack
+from tests.integration.mysql_workload import BinlogWriter
+from trueup.model.errors import ConfigurationError
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = 20
+SECONDS_ALIVE = (0.3, 3.0)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MysqlStack]:
+    with running_stack(tmp_path_factory.mktemp("crash")) as stack:
+        yield stack
+
+
+def insert_orders(source: MysqlSource, first: int, count: int) -> None:
+    source.query(
+        "INSERT INTO orders SELECT seq, 1, 'USD', 10.55, 1, 0.5, '{\"rate\": 0.05}', 'created', NULL, now(6)"
+        f" FROM seq_{first}_to_{first + count - 1}"
+    )
+
+
+def start_reader(source: MysqlSource, directory: Path) -> subprocess.Popen[bytes]:
+    settings = source.settings.source
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TRUEUP_KAFKA__BOOTSTRAP": source.settings.kafka.bootstrap,
+        "TRUEUP_SOURCE__KIND": settings.kind,
+        "TRUEUP_SOURCE__NAME": settings.name,
+        "TRUEUP_SOURCE__PORT": str(settings.port),
+        "TRUEUP_SOURCE__USER": settings.user,
+        "TRUEUP_SOURCE__PASSWORD": settings.password.get_secret_value(),
+        "TRUEUP_SOURCE__DATABASE": settings.database,
+    }
+    with (directory / "reader.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "trueup.reader"], cwd=directory, env=environment, stdout=log, stderr=log
+        )
+
+
+def kept_version(source: MysqlSource) -> int:
+    mark = read_mark(source.settings.kafka.bootstrap, source.name)
+    return 0 if mark is None else mark.place.version
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_reader_killed_at_random_moments_loses_nothing(stack: MysqlStack, tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    pick = random.Random(seed)
+    # Shown when the test fails; the moments of the kills follow from it.
+    sys.stdout.write(f"seed {seed}\n")
+    source = stack.source("killed")
+    insert_orders(source, 5_000_000, 5_000)
+    writers = [BinlogWriter(source, number, seed) for number in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        for number in range(KILLS):
+            process = start_reader(source, tmp_path)
+            time.sleep(pick.uniform(*SECONDS_ALIVE))
+            if number % 7 == 5:
+                stack.supervisor.kill(pick.choice(["mariadb", "kafka"]))
+                time.sleep(pick.uniform(*SECONDS_ALIVE))
+            process.kill()
+            process.wait(WAIT_SECONDS)
+            stack.supervisor.wait_ready(WAIT_SECONDS)
+    finally:
+        for writer in writers:
+            writer.stop()
+    with closing(source.connect()) as connection:
+        end = master_status(connection).version
+    process = start_reader(source, tmp_path)
+    wait_until(lambda: kept_version(source) >= end or process.poll() is not None)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(WAIT_SECONDS) == 0, (tmp_path / "reader.log").read_text()[-2000:]
+    assert source.mirror() == source.truth()
+
+
+def test_a_database_that_dies_is_read_on_where_it_was(stack: MysqlStack) -> None:
+    source = stack.source("dying")
+    with reading(source) as reader:
+        reader.catch_up(source)
+        insert_orders(source, 1, 5_000)
+        stack.supervisor.kill("mariadb")
+        wait_until(lambda: stack.supervisor.states()[0].restarts > 0)
+        stack.supervisor.wait_ready(WAIT_SECONDS)
+        insert_orders(source, 10_001, 5_000)
+        reader.catch_up(source)
+        assert reader.counters.sessions > 1
+        assert reader.counters.snapshot_rows == 0
+    assert source.mirror() == source.truth()
+
+
+def test_a_binlog_that_was_purged_unread_is_told_and_made_up_for(stack: MysqlStack) -> None:
+    source = stack.source("purged")
+    insert_orders(source, 1, 3)
+    with reading(source) as reader:
+        reader.catch_up(source)
+    source.query("UPDATE orders SET status = 'paid' WHERE order_id = 1")
+    source.query("DELETE FROM orders WHERE order_id = 2")
+    source.query("FLUSH BINARY LOGS")
+    with closing(source.connect()) as connection:
+        last = master_status(connection).file
+    source.query(f"PURGE BINARY LOGS TO '{last}'")
+    with reading(source) as reader:
+        reader.catch_up(source)
+        gap = reader.counters.gap
+        assert gap is not None
+        assert "is gone" in gap.reason
+        assert gap.repaired_us > 0
+        assert reader.counters.gaps == 1
+        assert reader.counters.snapshot_rows == 2
+    events = [orjson.loads(message.value) for message in source.messages("purged.purged.orders")]
+    gone = [event for event in events if event["op"] == "t"]
+    assert len(gone) == len({message.partition for message in source.messages("purged.purged.orders")})
+
+
+def test_a_binlog_that_is_purged_after_it_was_read_is_no_gap(stack: MysqlStack) -> None:
+    source = stack.source("rotated")
+    insert_orders(source, 1, 3)
+    with reading(source) as reader:
+        reader.catch_up(source)
+        source.query("FLUSH BINARY LOGS")
+        reader.catch_up(source)
+    with closing(source.connect()) as connection:
+        last = master_status(connection).file
+    source.query(f"PURGE BINARY LOGS TO '{last}'")
+    with reading(source) as reader:
+        reader.catch_up(source)
+        assert (reader.counters.gaps, reader.counters.snapshot_rows) == (0, 0)
+
+
+def test_a_binlog_that_is_numbered_anew_is_refused_with_the_remedy(stack: MysqlStack) -> None:
+    source = stack.source("reset")
+    insert_orders(source, 1, 3)
+    source.query("FLUSH BINARY LOGS")
+    with reading(source) as reader:
+        reader.catch_up(source)
+    mark = read_mark(source.settings.kafka.bootstrap, source.name)
+    assert mark is not None
+    source.query("RESET MASTER")
+    with reading(source) as reader:
+        wait_until(lambda: reader.error is not None)
+        assert isinstance(reader.error, ConfigurationError)
+        assert "RESET MASTER TO" in str(reader.error)
+    number = int(mark.file.rpartition(".")[2])
+    source.query(f"RESET MASTER TO {number + 1}")
+    insert_orders(source, 4, 3)
+    with reading(source) as reader:
+        reader.catch_up(source)
+        assert reader.counters.snapshot_rows == 6
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "restored"),
+    [
+        ("binlog_format", "MIXED", "ROW"),
+        ("binlog_row_image", "MINIMAL", "FULL"),
+        ("binlog_row_metadata", "NO_LOG", "FULL"),
+    ],
+)
+def test_a_binlog_that_is_not_written_as_needed_is_refused(
+    stack: MysqlStack, setting: str, value: str, restored: str
+) -> None:
+    source = stack.source(f"set_{setting}")
+    source.query(f"SET GLOBAL {setting} = '{value}'")
+    try:
+        with reading(source) as reader:
+            wait_until(lambda: reader.error is not None)
+            assert isinstance(reader.error, ConfigurationError)
+            assert f"SET GLOBAL {setting} = '{restored}'" in str(reader.error)
+    finally:
+        source.query(f"SET GLOBAL {setting} = '{restored}'")

@@ -126,9 +126,7 @@ class ChangeDecoder:
         if _UNAVAILABLE_BYTES in value:
             image, holes = self._filled(image, before)
         row = self._row(image)
-        moves: tuple[tuple[str, object, object], ...] = ()
-        if operation == "u" and type(before) is dict:
-            moves = self._moves(before, image)
+        moves = self._moves(before, image) if operation == "u" and type(before) is dict else ()
         primary_key = self._composite_key(row) if self.table.also_primary else row[self._primary_place]
         change = Change(
             self.table, name, row[self._key_place], primary_key,  # type: ignore[arg-type]

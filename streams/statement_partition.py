@@ -76,7 +76,6 @@ class StatementPartition(SourcePartition[StatementState]):
         self._rules = rules
         self._references = references
         self._shares = ReleaseShares(number, store, self.side_value, self.put_side)
-        self._payouts_topic = next(topic for topic, decoder in decoders.items() if decoder.table is PAYOUT)
         self._payouts_topics: dict[str, str] = {}
         self.markers: dict[int, Marker] = {}
         self._told: set[Id] = set()
@@ -207,7 +206,12 @@ class StatementPartition(SourcePartition[StatementState]):
 
     def _payouts_end(self, source: str) -> int:
         """Up to where the payouts of a source have been merged."""
-        return self.ends[self._payouts_topics.get(source, self._payouts_topic)]
+        topic = self._payouts_topics.get(source)
+        if topic is None:
+            # No payout was read since the start: a topic is named by its source.
+            topics = [topic for topic, decoder in self._decoders.items() if decoder.table is PAYOUT]
+            topic = next((topic for topic in topics if topic.startswith(f"{source}.")), topics[0])
+        return self.ends[topic]
 
     def _is_held_up(self) -> bool:
         """Whether a truncation is being carried out; shares are told when it has been."""

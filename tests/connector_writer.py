@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -104,7 +103,7 @@ def _value(row: dict[str, Any], name: str, kind: str, mode: Mode) -> Any:
     if value is None:
         return None
     if kind == "money":
-        return _amount(Decimal(value).scaleb(-DIGITS[row["currency"]]), mode)
+        return _amount(value * 10 ** (SCALE - DIGITS[row["currency"]]), mode)
     if kind == "time":
         moment = EPOCH + timedelta(microseconds=value)
         text = moment.isoformat().replace("+00:00", "Z")
@@ -115,11 +114,10 @@ def _value(row: dict[str, Any], name: str, kind: str, mode: Mode) -> Any:
     return value
 
 
-def _amount(amount: Decimal, mode: Mode) -> Any:
-    exact = amount.quantize(Decimal(1).scaleb(-SCALE))
+def _amount(unscaled: int, mode: Mode) -> Any:
     if mode.decimals == "string":
-        return str(exact)
-    unscaled = int(exact.scaleb(SCALE))
+        whole, rest = divmod(abs(unscaled), 10**SCALE)
+        return f"{'-' if unscaled < 0 else ''}{whole}.{rest:0{SCALE}}"
     raw = base64.b64encode(unscaled.to_bytes(unscaled.bit_length() // 8 + 1, "big", signed=True)).decode()
     return raw if mode.decimals == "precise" else {"scale": SCALE, "value": raw}
 

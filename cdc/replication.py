@@ -108,7 +108,8 @@ class ReplicationConnection:
         except psycopg.OperationalError as error:
             raise unavailable(str(error), address) from error
         self._connection = self._session.pgconn
-        self._connection.nonblocking = 1
+        if not self._connection.nonblocking:
+            self._connection.nonblocking = 1
         self._poller = select.poll()
         self._poller.register(self._connection.socket, select.POLLIN)
         self._buffered = False

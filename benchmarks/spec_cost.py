@@ -21,6 +21,7 @@ from cdc.decode import ChangeDecoder
 from reconcile.finding import Finding
 from reconcile.settlement import settlement_rules, shipped_settlement
 from streams.merge import merge
+from trueup.model.change import Change
 from trueup.model.registers import OrderBooks
 from trueup.model.tables import ORDER_TABLES, Id
 from trueup.settings import Settings
@@ -104,7 +105,7 @@ def _books(orders: int, *, faulty: bool) -> list[OrderBooks]:
         change = decoder.decode(
             orjson.dumps({"before": event.before, "after": after, "op": event.operation, "source": source}), 0, number
         )
-        assert change is not None
+        assert isinstance(change, Change)
         merge(books.setdefault(order, OrderBooks(order)), change)
     return list(books.values())
 

@@ -7,7 +7,8 @@ connectors write differently to the form of the PostgreSQL connector with `decim
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -20,11 +21,13 @@ from cdc.dialect import (
     UNAVAILABLE,
     Dialect,
     dialect_of_schema,
+    exact_dialect,
+    from_iso_date,
     schema_text,
 )
 from cdc.flattened import as_envelope, is_flattened
 from cdc.position import position_of
-from trueup.model.change import Change, Row
+from trueup.model.change import Change, Decoded, Incomplete, Row, Truncation
 from trueup.model.errors import InvalidRecord
 from trueup.model.money import minor_units
 from trueup.model.tables import Column, Id, Table
@@ -32,8 +35,15 @@ from trueup.model.tables import Column, Id, Table
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _INT64_LIMIT: Final = 2**63
-_OPERATIONS: Final = frozenset("cudr")
+TICDC: Final = "TiCDC"
+"""What TiCDC calls itself in `source.connector`."""
+
+_TRUNCATES: Final = re.compile(r"\s*TRUNCATE\b", re.IGNORECASE)
+_OPERATIONS: Final = frozenset("cudrt")
 _UNAVAILABLE_BYTES: Final = UNAVAILABLE.encode()
+_LONG_KINDS: Final = frozenset({"text", "json"})
+"""Kinds whose values may be so long that a source leaves them out where they did not change."""
+
 _DAYS_MIN: Final = -25_567
 _DAYS_MAX: Final = 120_529
 """1900-01-01 and 2299-12-31, the range of ClickHouse's Date32 and DateTime64."""
@@ -73,38 +83,36 @@ class ChangeDecoder:
         self._primary_place = table.place(table.primary_key)
         self._primary_places = [table.place(name) for name in (table.primary_key, *table.also_primary)]
 
-    def decode(self, value: bytes | None, partition: int, offset: int) -> Change | None:
-        """The change in one message; None for a tombstone, which says nothing that its delete event did not say.
+    def decode(self, value: bytes | None, partition: int, offset: int) -> Decoded:
+        """What one message says; None for one that says nothing of the table's rows: a tombstone (its delete event said it),
+        a change of the schema.
 
-        Errors: InvalidRecord with codes malformed-json, missing-field, wrong-type, unknown-operation, truncated,
-        out-of-range, and those of money.
+        Errors: InvalidRecord with codes malformed-json, missing-field, wrong-type, unknown-operation, out-of-range, and
+        those of money.
         """
         if value is None:
             return None
-        envelope, dialect = self._opened(value)
+        envelope, source, dialect = self._opened(value)
         if envelope is None:
             return None
-        source = envelope.get("source")
-        if type(source) is not dict:
-            raise InvalidRecord("missing-field", "source is missing from the envelope")
         operation = envelope.get("op")
         if type(operation) is not str or operation not in _OPERATIONS:
-            raise _unknown_operation(operation)
+            operation = _beside_rows(envelope, source)
+            if not operation:
+                return None
         version, commit_us, name = source.get("lsn"), source.get("ts_us"), source.get("name")
         if type(version) is not int or not 0 <= version < _INT64_LIMIT:
-            version = position_of(source)
+            version, dialect = position_of(source), self._dialect_from(source, dialect)
         if type(commit_us) is not int:
             commit_us = _milliseconds(source.get("ts_ms"))
         if not 0 <= commit_us < _COMMIT_LIMIT_US:
             raise InvalidRecord("out-of-range", f"the commit time {commit_us} is outside the years 1970 to 2299")
         if type(name) is not str:
             raise InvalidRecord("missing-field", f"source.name {name!r} is not a name")
+        if operation == "t":
+            return Truncation(self.table, name, version, commit_us, partition, offset)
         before, after = envelope.get("before"), envelope.get("after")
         deleted = operation == "d"
-        if deleted and version and source.get("polled") is not True:
-            # Debezium gives a row that moves to another key one position for both its deletion and its creation. Nothing else
-            # can lie at the position before, so the creation wins wherever only the primary key tells rows apart.
-            version -= 1
         image = before if deleted else after
         if type(image) is not dict:
             lacking = "before" if deleted else "after"
@@ -112,20 +120,33 @@ class ChangeDecoder:
         if dialect is not PLAIN:
             image = dialect.apply(image)
             before = dialect.apply(before) if type(before) is dict else before
-        if _UNAVAILABLE_BYTES in value and type(before) is dict:
-            image = {name: before.get(name) if raw == UNAVAILABLE else raw for name, raw in image.items()}
+        holes: tuple[int, ...] = ()
+        if _UNAVAILABLE_BYTES in value:
+            image, holes = self._filled(image, before)
         row = self._row(image)
         moves: tuple[tuple[str, object, object], ...] = ()
         if operation == "u" and type(before) is dict:
             moves = self._moves(before, image)
         primary_key = self._composite_key(row) if self.table.also_primary else row[self._primary_place]
-        return Change(
+        change = Change(
             self.table, name, row[self._key_place], primary_key,  # type: ignore[arg-type]
-            version, commit_us, deleted, row, moves, partition, offset, source.get("polled") is True,
+            _before(version, source) if deleted else version, commit_us, deleted, row, moves, partition, offset, source.get("polled") is True,
         )  # fmt: skip
+        return Incomplete(change, holes) if holes and not deleted else change
 
-    def _opened(self, value: bytes) -> tuple[dict[str, Any] | None, Dialect]:
-        """The envelope of a message and how it is written; None for a tombstone with a schema."""
+    def _filled(self, image: dict[str, Any], before: object) -> tuple[dict[str, Any], tuple[int, ...]]:
+        """The image with what the source did not send taken from the before-image, and the places that stay open."""
+        # A null before the change was not sent: what is left out for its length is no null.
+        known = {name: held for name, held in before.items() if held is not None} if type(before) is dict else {}
+        filled = {name: known.get(name, raw) if raw == UNAVAILABLE else raw for name, raw in image.items()}
+        return filled, tuple(
+            place
+            for place, (name, column, _) in enumerate(self._columns)
+            if column.kind in _LONG_KINDS and filled.get(name) == UNAVAILABLE
+        )
+
+    def _opened(self, value: bytes) -> tuple[dict[str, Any] | None, dict[str, Any], Dialect]:
+        """The envelope of a message, its source block, and how it is written; None for a tombstone with a schema."""
         try:
             envelope = orjson.loads(value)
         except orjson.JSONDecodeError as error:
@@ -135,13 +156,19 @@ class ChangeDecoder:
             if envelope.get("schema") is not None:
                 dialect = self._dialect_of(envelope["schema"], value)
             elif "schema" in envelope and envelope["payload"] is None:
-                return None, dialect
+                return None, {}, dialect
             envelope = envelope["payload"]
         if type(envelope) is not dict:
             raise InvalidRecord("wrong-type", "the envelope is not a JSON object")
         if is_flattened(envelope):
             envelope = as_envelope(envelope)
-        return envelope, dialect
+        source = envelope.get("source")
+        if type(source) is not dict:
+            raise InvalidRecord("missing-field", "source is missing from the envelope")
+        return envelope, source, dialect
+
+    def _dialect_from(self, source: Mapping[str, Any], dialect: Dialect) -> Dialect:
+        return exact_dialect(dialect, self.table) if source.get("connector") == TICDC else dialect
 
     def _dialect_of(self, schema: object, value: bytes) -> Dialect:
         text = schema_text(value)
@@ -222,12 +249,27 @@ class ChangeDecoder:
         return tuple(moves)
 
 
-def _unknown_operation(operation: object) -> InvalidRecord:
-    if operation == "t":
-        return InvalidRecord(
-            "truncated", "the table was truncated: rows seen before stay in the books until it is read anew"
-        )
-    return InvalidRecord("unknown-operation", f"op {operation!r} is none of c, u, d, r, t")
+def _beside_rows(envelope: Mapping[str, Any], source: Mapping[str, Any]) -> str:
+    """The operation of a message that is no change of a row: `t`, or "" for one that says nothing of the table's rows.
+
+    Changes of the schema come on topics of their own, but TiCDC's and its watermarks on those of the tables.
+    """
+    operation, ddl = envelope.get("op"), envelope.get("ddl")
+    from_ticdc = source.get("connector") == TICDC
+    if operation is None and type(ddl) is str:
+        return "t" if from_ticdc and _TRUNCATES.match(ddl) else ""
+    if from_ticdc and operation == "m":
+        return ""
+    raise InvalidRecord("unknown-operation", f"op {operation!r:.60} is none of c, u, d, r, t")
+
+
+def _before(position: int, source: Mapping[str, Any]) -> int:
+    """The version of a deletion: just before its record, where nothing else can lie.
+
+    Debezium gives a row that moves to another key one position for both its deletion and its creation; so the creation wins
+    wherever only the primary key tells rows apart.
+    """
+    return position if position == 0 or source.get("polled") is True else position - 1
 
 
 def _milliseconds(value: object) -> int:
@@ -294,7 +336,7 @@ def _time(raw: object, table: Table, column: Column) -> int:
 
 
 def _date(raw: object, table: Table, column: Column) -> int:
-    days = _int(raw, table, column)
+    days = from_iso_date(raw) if type(raw) is str and raw.endswith("Z") else _int(raw, table, column)
     if not _DAYS_MIN <= days <= _DAYS_MAX:
         raise InvalidRecord("out-of-range", f"{table.name}.{column.name} {raw!r:.60} is outside the years 1900 to 2299")
     return days

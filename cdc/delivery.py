@@ -26,6 +26,9 @@ QUEUED_KBYTES_MAX: Final = 65_536
 SEND_WAIT_SECONDS_MAX: Final = 60.0
 DELIVERY_SECONDS_MAX: Final = 120
 LINGER_MS: Final = 5
+RECONNECT_MS_MAX: Final = 1000
+"""A broker that comes back is noticed so soon; the library's own 10 s would be most of the time to recover."""
+
 SENT_BETWEEN_POLLS: Final = 256
 POLL_SECONDS: Final = 0.05
 CLOSE_SECONDS_MAX: Final = 5.0
@@ -116,6 +119,7 @@ class DeliveryProducer:
                 "queue.buffering.max.messages": QUEUED_MESSAGES_MAX,
                 "queue.buffering.max.kbytes": QUEUED_KBYTES_MAX,
                 "message.timeout.ms": DELIVERY_SECONDS_MAX * 1000,
+                "reconnect.backoff.max.ms": RECONNECT_MS_MAX,
                 "error_cb": self._on_error,
                 "log_level": 0,  # what goes wrong comes to error_cb
             }
@@ -217,6 +221,10 @@ class DeliveryProducer:
     def positions(self) -> dict[str, list[int]]:
         """For each topic given at the start, the end offset per partition: where the last delivered message stands + 1."""
         return {topic: list(ends) for topic, ends in self._ends.items()}
+
+    def partition_count(self, topic: str) -> int:
+        """How many partitions one of the topics given at the start has."""
+        return len(self._ends[topic])
 
     def close(self) -> None:
         """Give up what is not delivered (drain first to deliver it) and free the connections."""

@@ -28,6 +28,9 @@ SCHEMAS_KEPT_MAX: Final = 64
 
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _SCALE_MAX: Final = 38
+_FLOAT_EXACT_LIMIT: Final = 2**53
+"""From here on a binary float does not hold every whole number."""
+
 _BYTES_MAX: Final = 32
 """Bytes of an unscaled decimal: 256 bits hold more digits than any amount may have."""
 
@@ -97,9 +100,12 @@ FLOAT_AMOUNT: Final = (
 
 
 def schema_text(value: bytes) -> bytes:
-    """What tells a message's schema from others: the part before its payload, or all of it where the schema comes later."""
+    """What tells a message's schema from others: the part before its payload, or the rest from where the schema begins.
+
+    A schema holds no field of the name `schema`, so the last one of a message begins it.
+    """
     before = value[: value.find(b'"payload":')]
-    return before if b'"schema":' in before else value
+    return before if b'"schema":' in before else value[value.rfind(b'"schema":') :]
 
 
 def _row_fields(schema: object) -> list[dict[str, Any]]:
@@ -147,6 +153,18 @@ def _unscaled(scale: int) -> Rewrite:
     return rewrite
 
 
+def exact_dialect(dialect: Dialect, table: Table) -> Dialect:
+    """The dialect of a connector that sends decimals as binary floats and writes whole ones without a fraction (TiCDC)."""
+    checks = tuple((column.name, _exact) for column in table.columns if column.kind == "money")
+    return Dialect(dialect.rewrites + checks)
+
+
+def _exact(raw: Any) -> Any:
+    if type(raw) is float or (type(raw) is int and abs(raw) >= _FLOAT_EXACT_LIMIT):
+        raise InvalidRecord("float-amount", f"an amount {FLOAT_AMOUNT}")
+    return raw
+
+
 def _variable_scale(raw: object) -> str:
     if type(raw) is not dict or type(raw.get("scale")) is not int:
         raise InvalidRecord("wrong-type", f"{raw!r:.60} is not a decimal with its scale")
@@ -168,7 +186,7 @@ def _from_nanoseconds(raw: object) -> object:
     return raw if type(raw) is str else _whole(raw) // 1_000
 
 
-def _from_iso_date(raw: object) -> int:
+def from_iso_date(raw: object) -> int:
     """`2026-03-31Z` → days since the epoch."""
     if type(raw) is not str:
         raise InvalidRecord("wrong-type", f"{raw!r:.60} is not a date")
@@ -185,6 +203,6 @@ _BY_SCHEMA_NAME: Final[dict[str, Rewrite]] = {
     "io.debezium.time.Timestamp": _from_milliseconds,
     "io.debezium.time.NanoTimestamp": _from_nanoseconds,
     "org.apache.kafka.connect.data.Timestamp": _from_milliseconds,
-    "io.debezium.time.IsoDate": _from_iso_date,
+    "io.debezium.time.IsoDate": from_iso_date,
 }
 """Semantic types that are not in the one form; MicroTimestamp, ZonedTimestamp, IsoTimestamp and Date are."""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from cdc.dialect import UNAVAILABLE
-from cdc.pgoutput import Tuple, Unchanged, Value
+from cdc.pgoutput import UNCHANGED, Tuple, Unchanged, Value
 from cdc.values import Fragment, fragment_of
 from trueup.model.errors import InvalidRecord
 
@@ -91,7 +91,8 @@ class TableEnvelopes:
         ]
         self._moving_places = sorted({names.index(column) for column in (*topic_key, *primary_key)})
         self._fragments: list[Fragment] = [fragment_of(type_oid) for _, type_oid in shape.columns]
-        self._labels = [(b"," if place else b"{") + orjson.dumps(name) + b":" for place, name in enumerate(names)]
+        labels = [orjson.dumps(name).replace(b"%", b"%%") for name in names]
+        self._form = b"{" + b",".join(label + b":%b" for label in labels) + b"}"
         self._table = shape.table
         self._topic_key = ", ".join(topic_key)
         self._source = b',"source":{%b,' % orjson.dumps(
@@ -154,11 +155,17 @@ class TableEnvelopes:
         before = self._image(old)
         return [self._event(before, before, _NULL, "d", lsn, transaction, processing)]
 
+    def truncate(self, lsn: int, transaction: bytes, processing: bytes) -> bytes:
+        """The message that every row with a version below `lsn` is gone (op `t`). It has no key: it is for all rows."""
+        return self._value(_NULL, _NULL, "t", lsn, transaction, processing)
+
     def _image(self, row: Tuple) -> list[bytes]:
         """The JSON of each value."""
         try:
+            if UNCHANGED in row:
+                return [self._fragment(place, value) for place, value in enumerate(row)]
             return [
-                _NULL if value is None else _UNAVAILABLE if type(value) is Unchanged else fragment(value)  # type: ignore[arg-type]
+                _NULL if value is None else fragment(value)  # type: ignore[arg-type]  # it is bytes
                 for fragment, value in zip(self._fragments, row, strict=True)
             ]
         except ValueError as error:
@@ -167,11 +174,11 @@ class TableEnvelopes:
     def _images(self, old: Tuple, new: Tuple) -> tuple[list[bytes], list[bytes]]:
         """Both rows; what did not change, most of a row, is converted once."""
         before = self._image(old)
-        after = list(before)
         try:
-            for place, (was, value) in enumerate(zip(old, new, strict=True)):
-                if value != was:
-                    after[place] = self._fragment(place, value)
+            after = [
+                known if value == was else self._fragment(place, value)
+                for place, (known, was, value) in enumerate(zip(before, old, new, strict=True))
+            ]
         except ValueError as error:
             raise InvalidRecord("malformed-row", f"a row does not fit its table or its encoding: {error}") from None
         return before, after
@@ -182,7 +189,7 @@ class TableEnvelopes:
         return _UNAVAILABLE if isinstance(value, Unchanged) else self._fragments[place](value)
 
     def _object(self, image: Sequence[bytes]) -> bytes:
-        return b"".join([part for pair in zip(self._labels, image, strict=True) for part in pair]) + b"}"
+        return self._form % tuple(image)
 
     def _event(
         self,
@@ -200,8 +207,19 @@ class TableEnvelopes:
             if part in (_NULL, _UNAVAILABLE):
                 raise InvalidRecord("missing-key", f"{self._table}.{self._topic_key} is NULL: the row has no partition")
             key += label + part
+        return key + b"}", self._value(before, after, op, lsn, transaction, processing)
+
+    def _value(
+        self,
+        before: list[bytes] | bytes,
+        after: list[bytes] | bytes,
+        op: str,
+        lsn: int,
+        transaction: bytes,
+        processing: bytes,
+    ) -> bytes:
         position = b"%d" % lsn
-        value = b"".join(
+        return b"".join(
             (
                 b'{"before":',
                 before if isinstance(before, bytes) else self._object(before),
@@ -218,4 +236,3 @@ class TableEnvelopes:
                 processing,
             )
         )
-        return key + b"}", value

@@ -16,7 +16,7 @@ ADDED: Final = "__"
 _SOURCE: Final = ("source_", "")
 """`add.fields=source.lsn` is written `__source_lsn`, `add.fields=lsn` is written `__lsn`."""
 
-_POSITIONS: Final = ("name", "lsn", "file", "pos", "row", "commit_ts", "ts_us", "ts_ms")
+_POSITIONS: Final = ("name", "connector", "lsn", "file", "pos", "row", "commit_ts", "ts_us", "ts_ms")
 
 
 def is_flattened(message: dict[str, Any]) -> bool:
@@ -33,10 +33,11 @@ def as_envelope(message: dict[str, Any]) -> dict[str, Any]:
         for prefix in _SOURCE
         if f"{ADDED}{prefix}{name}" in message
     }
-    deleted = str(message.get("__deleted", "")).lower() == "true" or message.get("__op") == "d"
+    operation = message.get("__op", "u")
+    deleted = str(message.get("__deleted", "")).lower() == "true" or operation == "d"
     return {
         "before": row if deleted else None,
-        "after": None if deleted else row,
+        "after": None if deleted or operation == "t" else row,
         "source": source,
-        "op": "d" if deleted else message.get("__op", "u"),
+        "op": "d" if deleted else operation,
     }

@@ -11,6 +11,7 @@ from pymysql.connections import Connection
 from pymysql.converters import encoders
 from pymysql.cursors import DictCursor
 
+from cdc.credentials import password_of
 from cdc.mysql_columns import MysqlColumn, catalogue_column
 from cdc.mysql_envelope import Place
 from cdc.mysql_fitting import misfit
@@ -71,7 +72,7 @@ def connection_settings(source: SourceSettings) -> dict[str, Any]:
         "host": source.host,
         "port": source.port,
         "user": source.user,
-        "password": source.password.get_secret_value(),
+        "password": password_of(source),
         "charset": "utf8mb4",
         "autocommit": True,
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,

@@ -111,7 +111,10 @@ def open_session(
         memory = session.enter_context(closing(PollMemory(settings.data_dir / f"poll-{source.name}.sqlite")))
         memory.keep_only(tables)
         _claim_topics(memory, producer, bootstrap, source.name)
-        publishing = Publishing(source, __version__, domains, producer, counters, tables)
+        if source.kind == "mysql":
+            # Their types are told in those of PostgreSQL; whether they fit was looked at already.
+            tables = [table._replace(kinds=()) for table in tables]
+        publishing = Publishing(source, __version__, lambda: domains, producer, counters, tables)
         poller = Poller(database, memory, publishing, stopping)
         poller.resume()
         yield PollSession(poller, database)
@@ -145,6 +148,7 @@ def _claim_topics(memory: PollMemory, producer: DeliveryProducer, bootstrap: str
     held = read_state(bootstrap, key)
     if held == mine:
         return
-    _log.warning("poll_starts_anew", source=source_name, remembered_elsewhere=held is not None)
+    if held is not None:
+        _log.warning("poll_starts_anew", source=source_name, reason="the topics were written from another memory")
     memory.forget()
     write_state(producer, key, mine)

@@ -66,7 +66,7 @@ class PollMemory:
     """The memory at a path, for one process, and one thread of it at a time. Errors: UnavailableError while another one has it open."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = path.with_suffix(".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,6 +122,11 @@ class PollMemory:
         """How far a table is; None before it was read whole once."""
         found = self._db.execute("SELECT high_us, compared_us FROM polled WHERE label = ?", (table.label,)).fetchone()
         return None if found is None else Polled(*found)
+
+    def knows(self, table: SourceTable) -> bool:
+        """Whether anything is remembered of a table."""
+        found = self._db.execute("SELECT 1 FROM row WHERE label = ? LIMIT 1", (table.label,)).fetchone()
+        return found is not None or self.polled(table) is not None
 
     def note_polled(self, reached: Mapping[SourceTable, Polled]) -> None:
         """Everything of the tables up to there is noted."""

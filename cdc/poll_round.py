@@ -56,9 +56,18 @@ class Poller:
         self._noted = 0
 
     def resume(self) -> None:
-        """Tell again what a former process noted and may have told. Errors: UnavailableError for the broker."""
+        """Tell again what a former process noted and may have told. Errors: UnavailableError for the broker.
+
+        Of a table that nothing is remembered of, rows may stand in its topic that are gone since: they are told to be.
+        """
         for change in self._memory.noted():
             self._tell([change])
+        self._settle()
+        at_us = self._memory.begin(self._database.now_us())
+        for table in self._publishing.tables:
+            if not self._memory.knows(table) and self._publishing.is_written(table):
+                publisher = self._publisher(table, self._database.shape(table))
+                publisher.truncate(at_us, _transaction(at_us, "true"), processing_stamp(at_us))
         self._settle()
 
     def poll(self) -> bool:
@@ -99,7 +108,7 @@ class Poller:
     def _read(self, table: SourceTable, at_us: int) -> Polled | None:
         """Tell the changes of one table, and how far it is then; None when asked to stop."""
         shape = self._database.shape(table)
-        _check(table, shape)
+        self._publisher(table, shape)
         held = self._memory.polled(table)
         column = self._options.time_column
         is_timed = any(name == column and type_oid in _TIME_OIDS for name, type_oid in shape.columns)
@@ -137,7 +146,8 @@ class Poller:
     def _tell(self, changes: Sequence[RowChange]) -> None:
         self._noted += len(changes)
         for change in changes:
-            publisher = self._publisher(change.shape)
+            publisher = self._publishers.get(change.shape) or self._publishing.table(change.shape)
+            assert publisher is not None, "the memory holds tables that are read, and no others"
             if change.op == "r":
                 publisher.count.snapshot_rows += 1
             else:
@@ -157,11 +167,18 @@ class Poller:
         self._noted = 0
         self.turn()
 
-    def _publisher(self, shape: TableShape) -> TablePublisher:
+    def _publisher(self, table: SourceTable, shape: TableShape) -> TablePublisher:
+        """The publisher of a table as it is now. Errors: ConfigurationError when it cannot be read like that."""
         publisher = self._publishers.get(shape)
         if publisher is None:
             publisher = self._publishing.table(shape)
-            assert publisher is not None, "the memory holds tables that are read, and no others"
+            assert publisher is not None, "it is one of ours"
+            if publisher.stopped:
+                raise ConfigurationError(
+                    publisher.stopped,
+                    where=f"the source, table {table.label}",
+                    remedy="put it back as it was; what changes meanwhile is found afterwards",
+                )
             self._publishers[shape] = publisher
         return publisher
 
@@ -169,7 +186,7 @@ class Poller:
 def events_of(envelopes: TableEnvelopes, change: RowChange) -> list[Event]:
     """The messages of a change, byte for byte the same each time. Errors: InvalidRecord."""
     at_us = change.at_us
-    transaction = _POLLED + transaction_stamp(at_us, None, None, "true" if change.op == "r" else "false")
+    transaction = _transaction(at_us, "true" if change.op == "r" else "false")
     processing = processing_stamp(at_us)
     if change.after is None:
         assert change.before is not None
@@ -179,12 +196,5 @@ def events_of(envelopes: TableEnvelopes, change: RowChange) -> list[Event]:
     return envelopes.update(change.before, change.after, at_us, transaction, processing)
 
 
-def _check(table: SourceTable, shape: TableShape) -> None:
-    present = {name for name, _ in shape.columns}
-    missing = [column for column in table.columns if column not in present]
-    if missing:
-        raise ConfigurationError(
-            f"table {table.label} has no column {', '.join(missing)}",
-            where=f"the source, table {table.label}",
-            remedy="put it back; what changes meanwhile is found afterwards",
-        )
+def _transaction(at_us: int, snapshot: str) -> bytes:
+    return _POLLED + transaction_stamp(at_us, None, None, snapshot)

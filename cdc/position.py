@@ -29,11 +29,12 @@ def position_of(source: Mapping[str, Any]) -> int:
     lsn = source.get("lsn")
     if type(lsn) is int and 0 <= lsn < _INT64_LIMIT:
         return lsn
-    if "pos" in source:
-        return _binlog_position(source)
     commit_ts = source.get("commit_ts")
     if type(commit_ts) is int:
+        # Before the place in a binlog, which TiCDC writes as well, empty.
         return _within(commit_ts, "commit_ts", _INT64_LIMIT)
+    if "pos" in source:
+        return _binlog_position(source)
     raise InvalidRecord(
         "missing-field", "source holds no log position: neither lsn, nor file, pos and row, nor commit_ts"
     )

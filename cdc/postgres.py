@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
+from typing import Final
 
 import psycopg
 import structlog
 
-from cdc.counters import Phase, ReaderCounters
+from cdc.counters import Gap, Phase, ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.postgres_clock import ServerClock
-from cdc.postgres_slot import find_slot, remove_slot
-from cdc.postgres_snapshot import copy_missing, read_mark, still_valid, take_snapshot
-from cdc.postgres_source import address_of, connect, conninfo_of, domain_bases, prepare
+from cdc.postgres_slot import Slot, find_slot, remove_slot
+from cdc.postgres_snapshot import copy_missing, still_valid, take_snapshot
+from cdc.postgres_source import Connection, address_of, connect, conninfo_of, domain_bases, prepare
+from cdc.postgres_state import Progress, ReaderState, SnapshotMark, read_postgres_state, write_mark
 from cdc.postgres_stream import ChangeStream
+from cdc.postgres_watch import TableWatch
 from cdc.publishing import Publishing
 from cdc.replication import ReplicationConnection
 from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, settlement_tables
 from trueup import __version__
-from trueup.settings import Settings
+from trueup.settings import Settings, SourceSettings
+
+NO_SLOT: Final = ""
 
 _log = structlog.get_logger()
 
@@ -61,7 +67,7 @@ def run(
         stop,
         counters,
         settings.kafka.bootstrap,
-        (psycopg.OperationalError,),
+        (psycopg.Error,),
     )
 
 
@@ -76,32 +82,84 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
     counters.turn()
     with ExitStack() as session:
         connection = session.enter_context(connect(source))
-        prepare(connection, source, tables)
+        state = read_postgres_state(bootstrap, source.name)
+        altered = prepare(connection, source, tables, state.mark.tables if state.mark else ())
         producer = DeliveryProducer(bootstrap, [table.topic(source.name) for table in tables])
         session.enter_context(closing(producer))
         replication = ReplicationConnection(conninfo_of(source), address_of(source))
         session.enter_context(closing(replication))
-        publishing = Publishing(source, __version__, domain_bases(connection), producer, counters, tables)
-        slot = find_slot(connection, source)
-        mark = read_mark(bootstrap, source.name)
-        if slot is not None and (
-            slot.lost or not still_valid(mark, source, replication.system_id(), slot.confirmed_lsn)
-        ):
-            _log.warning("slot_unusable", slot=source.slot, lost=slot.lost, snapshot_marked=mark is not None)
-            remove_slot(connection, source)
-            slot = None
+        publishing = Publishing(source, __version__, partial(domains_of, source), producer, counters, tables)
+        mark = usable_mark(connection, replication, publishing, state)
+        for label, reason in altered.items():
+            publishing.stop(label, reason)
         counters.phase, counters.failing = Phase.SNAPSHOT, None
-        if slot is None or mark is None:
+        if mark is None:
             complete = take_snapshot(connection, replication, publishing, _now_us, stop)
         else:
             complete = copy_missing(connection, mark, publishing, _now_us, stop)
         if not complete:
             return
+        if mark is None:
+            counters.repaired_gap(_now_us())
         connection.close()
         replication.start(source.slot, source.publication)
         counters.began_streaming()
         _log.info("streaming", slot=source.slot, source=address_of(source))
         clock = ServerClock(source, source.heartbeat_interval_seconds)
-        clock.start()
-        session.callback(clock.stop)
+        watch = TableWatch(publishing, bootstrap, _now_us)
+        for thread in (clock, watch):
+            thread.start()
+            session.callback(thread.stop)
         ChangeStream(replication, publishing, clock, _now_us).run(stop)
+
+
+def domains_of(source: SourceSettings) -> Mapping[int, int]:
+    """The base types of the domains of a source, asked for over a connection of its own."""
+    with connect(source) as connection:
+        return domain_bases(connection)
+
+
+def usable_mark(
+    connection: Connection, replication: ReplicationConnection, publishing: Publishing, state: ReaderState
+) -> SnapshotMark | None:
+    """The mark of the slot that streaming can go on from; None when everything is to be copied, and the slot is gone then.
+
+    A mark without a usable slot says that log was not read: that is told as a gap.
+    """
+    source, counters = publishing.source, publishing.counters
+    slot = find_slot(connection, source)
+    mark, system_id = state.mark, replication.system_id()
+    if slot is not None and not slot.lost and still_valid(mark, source, system_id, slot.confirmed_lsn):
+        return mark
+    if mark is not None:
+        gap = _gap(slot, mark, state.progress, system_id, source)
+        counters.found_gap(gap)
+        _log.error("gap_found", reason=gap.reason, from_lsn=gap.from_lsn, from_us=gap.from_us)
+    if slot is not None:
+        _log.warning("slot_unusable", slot=source.slot, lost=slot.lost, snapshot_marked=mark is not None)
+        remove_slot(connection, source)
+    if mark is not None:
+        # Of no slot from now on: else a new slot would pass for the old one if this ends before all is copied.
+        write_mark(publishing.producer, source.name, mark._replace(slot=NO_SLOT))
+    return None
+
+
+def _gap(
+    slot: Slot | None, mark: SnapshotMark, progress: Progress | None, system_id: str, source: SourceSettings
+) -> Gap:
+    if mark.slot == NO_SLOT:
+        reason = "the copy that makes up for lost log was not completed"
+    elif mark.system_id != system_id:
+        reason = "the source is another server"
+    elif mark.slot != source.slot:
+        reason = f"the slot is {source.slot}, no longer {mark.slot}"
+    elif slot is None:
+        reason = f"the slot {source.slot} is gone"
+    elif slot.lost:
+        reason = f"the server has thrown away log that the slot {source.slot} needed"
+    else:
+        reason = f"the slot {source.slot} was made anew"
+    known = max(mark.consistent_lsn, progress.lsn if progress else 0)
+    if slot is not None and slot.lost and mark.system_id == system_id:
+        known = max(known, slot.confirmed_lsn)
+    return Gap(reason, known, progress.time_us if progress else 0)

@@ -1,15 +1,15 @@
 """The first copy of tables: made under the snapshot that the slot's creation exported, then marked as complete.
 
 A table that a spec names later is copied alone, beside the slot that is there.
-The mark lies in the topic `trueup.cdc-state`, beside the copied rows: if the broker's data are replaced, the mark is
-gone with them and the next start copies again. A crash in the middle leaves a slot without a mark; then the slot is
-dropped and everything is copied again, which is harmless downstream. Rows that were deleted at the source while there
-was no slot leave no event.
+A crash in the middle leaves a slot without a mark; then the slot is dropped and everything is copied again, which is
+harmless downstream. A table whose topic has been written before may have lost rows that no event told of, so its copy ends
+with a truncate (op `t`) one position below the copied rows: what the copy does not have is gone.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -17,11 +17,10 @@ import orjson
 import structlog
 from psycopg import sql
 
-from cdc.delivery import DeliveryProducer
 from cdc.envelope import TableShape, processing_stamp, transaction_stamp
 from cdc.postgres_source import Connection, columns_of
+from cdc.postgres_state import SnapshotMark, write_mark
 from cdc.publishing import Publishing, TablePublisher
-from cdc.reader_state import read_state, write_state
 from cdc.replication import ReplicationConnection
 from cdc.source_tables import SourceTable, labels
 from trueup.model.errors import InvalidRecord
@@ -33,35 +32,6 @@ TRANSACTION_PAUSE_SECONDS: Final = 0.05
 _LOG_POSITION: Final = "SELECT (pg_catalog.pg_current_wal_insert_lsn() - '0/0')::int8"
 
 _log = structlog.get_logger()
-
-
-class SnapshotMark(NamedTuple):
-    """A complete snapshot: of which server and slot, the position from which the slot streams on, and the labels of the
-    tables that were copied and have been streamed since.
-    """
-
-    system_id: str
-    slot: str
-    consistent_lsn: int
-    tables: tuple[str, ...]
-
-
-def read_mark(bootstrap: str, source_name: str) -> SnapshotMark | None:
-    """The newest mark of the source; None when no snapshot was completed.
-
-    Raises:
-        UnavailableError: the broker does not answer.
-    """
-    value = read_state(bootstrap, source_name)
-    if value is None:
-        return None
-    system_id, slot, consistent_lsn, tables = orjson.loads(value)
-    return SnapshotMark(system_id, slot, consistent_lsn, tuple(tables))
-
-
-def write_mark(producer: DeliveryProducer, source_name: str, mark: SnapshotMark) -> None:
-    """Make the mark durable, after everything that was sent before. Errors: UnavailableError."""
-    write_state(producer, source_name, orjson.dumps(list(mark)))
 
 
 def take_snapshot(
@@ -98,7 +68,9 @@ def take_snapshot(
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(slot.snapshot)))
-        if not _copy(connection, publishing, publishing.tables, version, now_us, stop):
+        # One that cannot be read now is copied once it can be.
+        readable = [table for table in publishing.tables if table.label not in publishing.counters.stopped]
+        if not _copy(connection, publishing, readable, version, now_us, stopping):
             return False
     mark = SnapshotMark(replication.system_id(), source.slot, slot.consistent_lsn, labels(publishing.tables))
     write_mark(publishing.producer, source.name, mark)
@@ -115,9 +87,6 @@ def copy_missing(
 ) -> bool:
     """Copy the tables that the mark lacks, then mark what is read now. False when asked to stop before.
 
-    They are in the publication already. A change to one of them is either in the copy, or streamed and written behind the
-    position that is taken here first: so the copy waits for the transactions that were under way at that moment.
-
     Args:
         connection: ordinary, in autocommit mode.
         mark: of the slot that streaming goes on from.
@@ -129,22 +98,48 @@ def copy_missing(
     missing = [table for table in publishing.tables if table.label not in mark.tables]
     if wanted == mark.tables:
         return True
-    if missing:
-        version = _number(connection, _LOG_POSITION) - 1
-        under_way = _number(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8")
-        _log.info("snapshot_started", tables=labels(missing))
-        while _number(connection, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8") < under_way:
-            publishing.counters.turn()
-            if stop.wait(TRANSACTION_PAUSE_SECONDS):
-                return False
-        with connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            if not _copy(connection, publishing, missing, version, now_us, stop):
-                return False
+
+    def stopping() -> bool:
+        publishing.counters.turn()
+        return stop.is_set()
+
+    if missing and not copy_beside(connection, publishing, missing, now_us, stopping):
+        return False
     # A table that is read no more is forgotten: should it come back, it must be copied again.
     write_mark(publishing.producer, publishing.source.name, mark._replace(tables=wanted))
     _log.info("snapshot_completed", rows=publishing.counters.snapshot_rows)
     return True
+
+
+def copy_beside(
+    connection: Connection,
+    publishing: Publishing,
+    tables: Sequence[SourceTable],
+    now_us: Callable[[], int],
+    stopping: Callable[[], bool],
+) -> bool:
+    """Copy tables beside the slot that is there. False when asked to stop before.
+
+    They are in the publication already. A change to one of them is either in the copy, or streamed and written behind the
+    position that is taken here first: so the copy waits for the transactions that were under way at that moment.
+
+    Args:
+        connection: ordinary, in autocommit mode.
+        publishing: where rows go.
+        tables: to be copied.
+        now_us: this side's clock, µs since the epoch.
+        stopping: asked again and again; True gives up.
+    """
+    version = _number(connection, _LOG_POSITION) - 1
+    under_way = _number(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8")
+    _log.info("snapshot_started", tables=labels(tables))
+    while _number(connection, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8") < under_way:
+        if stopping():
+            return False
+        time.sleep(TRANSACTION_PAUSE_SECONDS)
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        return _copy(connection, publishing, tables, version, now_us, stopping)
 
 
 def _number(connection: Connection, query: str) -> int:
@@ -152,6 +147,14 @@ def _number(connection: Connection, query: str) -> int:
     assert row is not None
     assert isinstance(row[0], int)
     return row[0]
+
+
+class _Described(NamedTuple):
+    """A table as it is now."""
+
+    table: SourceTable
+    columns: tuple[str, ...]
+    publisher: TablePublisher
 
 
 class _CopiedRow(NamedTuple):
@@ -165,7 +168,7 @@ def _copy(
     tables: Sequence[SourceTable],
     version: int,
     now_us: Callable[[], int],
-    stop: threading.Event,
+    stopping: Callable[[], bool],
 ) -> bool:
     """Publish every row of the tables; each is held back until it is known whether it is the last one."""
     snapshot_us = _number(connection, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8")
@@ -173,10 +176,11 @@ def _copy(
     processing = processing_stamp(now_us())
     held: _CopiedRow | None = None
     name = "first"
-    for count, row in enumerate(_rows(connection, publishing, tables)):
+    described = [_describe(connection, publishing, table) for table in tables]
+    replaced = [one.publisher for one in described if publishing.is_written(one.table)]
+    for count, row in enumerate(_rows(connection, described)):
         if count % ROWS_BETWEEN_CHECKS == 0:
-            publishing.counters.turn()
-            if stop.is_set():
+            if stopping():
                 return False
             processing = processing_stamp(now_us())
         if held is not None:
@@ -186,7 +190,19 @@ def _copy(
         row.publisher.count.snapshot_rows += 1
     if held is not None:
         _publish(held, version, stamps["last"], processing)
-    return not stop.is_set()
+    if stopping():
+        return False
+    for publisher in replaced:
+        # After the rows, so that whoever applies it takes away no row that is still there.
+        publisher.truncate(version - 1, stamps["true"], processing)
+    return True
+
+
+def _describe(connection: Connection, publishing: Publishing, table: SourceTable) -> _Described:
+    shape = TableShape(table.schema, table.name, columns_of(connection, table.schema, table.name))
+    publisher = publishing.table(shape)
+    assert publisher is not None
+    return _Described(table, tuple(name for name, _ in shape.columns), publisher)
 
 
 def _publish(row: _CopiedRow, version: int, stamp: bytes, processing: bytes) -> None:
@@ -197,15 +213,12 @@ def _publish(row: _CopiedRow, version: int, stamp: bytes, processing: bytes) -> 
         row.publisher.quarantine(raw, version, error)
 
 
-def _rows(connection: Connection, publishing: Publishing, tables: Sequence[SourceTable]) -> Iterator[_CopiedRow]:
+def _rows(connection: Connection, described: Sequence[_Described]) -> Iterator[_CopiedRow]:
     """All rows of the tables. COPY streams them: none but the current one is in memory."""
-    for table in tables:
-        shape = TableShape(table.schema, table.name, columns_of(connection, table.schema, table.name))
-        publisher = publishing.table(shape)
-        assert publisher is not None
+    for table, columns, publisher in described:
         # The query form reads partitioned tables too.
         statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(
-            sql.SQL(", ").join(sql.Identifier(name) for name, _ in shape.columns), sql.Identifier(*table.place)
+            sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(*table.place)
         )
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
             for row in copy.rows():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import psycopg
@@ -10,6 +10,8 @@ import structlog
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from cdc.credentials import password_of
+from cdc.fitting import misfit
 from cdc.replication import unavailable
 from cdc.source_tables import SourceTable
 from trueup.model.errors import ConfigurationError
@@ -19,6 +21,8 @@ CONNECT_TIMEOUT_SECONDS: Final = 10
 LOCK_TIMEOUT_MS: Final = 5000
 UNPUBLISHED_SCHEMA: Final = "truth"
 """Holds what must be found, not what is read."""
+
+PUBLISHED: Final = sql.Literal("insert, update, delete, truncate")
 
 # cdc/values.py reads the text of values in exactly this form.
 _SESSION: Final = (
@@ -37,12 +41,16 @@ def address_of(source: SourceSettings) -> str:
 
 
 def conninfo_of(source: SourceSettings) -> str:
-    """The libpq connection string, password included: not for logs."""
+    """The libpq connection string, password included: not for logs. Errors: ConfigurationError, see `password_of`."""
+    # A file that is named but not there is told by libpq.
+    files = {name: getattr(source, name) for name in ("sslrootcert", "sslcert", "sslkey") if getattr(source, name)}
     return make_conninfo(
         host=source.host,
         port=source.port,
         user=source.user,
-        password=source.password.get_secret_value(),
+        password=password_of(source),
+        sslmode=source.sslmode,
+        **files,
         dbname=source.database,
         application_name=f"trueup-cdc {source.slot}",
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -64,8 +72,19 @@ def connect(source: SourceSettings) -> Connection:
         raise unavailable(str(error), address_of(source)) from error
 
 
-def prepare(connection: Connection, source: SourceSettings, tables: Sequence[SourceTable]) -> None:
+def prepare(
+    connection: Connection, source: SourceSettings, tables: Sequence[SourceTable], streamed: Collection[str] = ()
+) -> dict[str, str]:
     """Check all that reading these tables needs; set their replica identity and the publication where that is allowed.
+
+    Args:
+        connection: ordinary, in autocommit mode.
+        source: settings of the source.
+        tables: to be read.
+        streamed: labels of those that are read already. One of them that was altered is passed over, not refused.
+
+    Returns:
+        Label → reason, of the tables that are passed over.
 
     Raises:
         ConfigurationError: something is missing and cannot be set from here; the remedy names the statement.
@@ -75,10 +94,44 @@ def prepare(connection: Connection, source: SourceSettings, tables: Sequence[Sou
         raise ConfigurationError(f"the schema {UNPUBLISHED_SCHEMA} is never read", where="source.schema_name")
     _check_server(connection, source, where)
     connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+    altered = misfits(connection, tables)
     for table in tables:
-        check_columns(connection, source, table, where)
-    _set_replica_identity(connection, tables, where)
-    _publish(connection, source, tables, where)
+        if table.label in altered and table.label not in streamed:
+            raise _unreadable(altered[table.label], where)
+    fitting = [table for table in tables if table.label not in altered]
+    for table in fitting:
+        _check_readable(connection, source, table, where)
+    _set_replica_identity(connection, fitting, where)
+    _publish(connection, source, fitting, where)
+    return altered
+
+
+def misfits(connection: Connection, tables: Sequence[SourceTable]) -> dict[str, str]:
+    """Label → reason, of the tables that cannot be read as they are now."""
+    domains = domain_bases(connection)
+    found = {}
+    for table in tables:
+        columns = {name: domains.get(oid, oid) for name, oid in columns_of(connection, table.schema, table.name)}
+        error = misfit(table, columns)
+        if error is not None:
+            found[table.label] = error.what if columns else f"table {table.label} does not exist"
+    return found
+
+
+def check_columns(connection: Connection, source: SourceSettings, table: SourceTable, where: str) -> None:
+    """Whether a table can be read and has the columns that are needed. Errors: ConfigurationError."""
+    for reason in misfits(connection, [table]).values():
+        raise _unreadable(reason, where)
+    _check_readable(connection, source, table, where)
+
+
+def _unreadable(reason: str, where: str) -> ConfigurationError:
+    return ConfigurationError(
+        reason,
+        where=where,
+        remedy="set source.schema_name to the schema that holds the source tables, see the specs in `specs`, and run "
+        "`trueup check`",
+    )
 
 
 def domain_bases(connection: Connection) -> Mapping[int, int]:
@@ -135,17 +188,7 @@ def _check_server(connection: Connection, source: SourceSettings, where: str) ->
         )
 
 
-def check_columns(connection: Connection, source: SourceSettings, table: SourceTable, where: str) -> None:
-    """Whether a table can be read and has the columns that are needed. Errors: ConfigurationError."""
-    present = {column for column, _ in columns_of(connection, table.schema, table.name)}
-    missing = [column for column in table.columns if column not in present]
-    if missing:
-        lacking = f"has no column {', '.join(missing)}" if present else "does not exist"
-        raise ConfigurationError(
-            f"table {table.label} {lacking}",
-            where=where,
-            remedy="set source.schema_name to the schema that holds the source tables, and see the specs in `specs`",
-        )
+def _check_readable(connection: Connection, source: SourceSettings, table: SourceTable, where: str) -> None:
     readable = connection.execute(
         "SELECT pg_catalog.has_table_privilege(%s, 'SELECT')", (f'"{table.schema}"."{table.name}"',)
     ).fetchone()
@@ -178,17 +221,17 @@ def _publish(connection: Connection, source: SourceSettings, tables: Sequence[So
     """A publication made after the slot would break the stream, so this comes first."""
     publication = sql.Identifier(source.publication)
     row = connection.execute(
-        "SELECT pubinsert AND pubupdate AND pubdelete FROM pg_catalog.pg_publication WHERE pubname = %s",
+        "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_catalog.pg_publication WHERE pubname = %s",
         (source.publication,),
     ).fetchone()
     if row is None:
         statement = sql.SQL(
-            "CREATE PUBLICATION {} FOR TABLE {} WITH (publish = 'insert, update, delete', publish_via_partition_root)"
-        ).format(publication, _identifiers(tables))
+            "CREATE PUBLICATION {} FOR TABLE {} WITH (publish = {}, publish_via_partition_root)"
+        ).format(publication, _identifiers(tables), PUBLISHED)
         _change(connection, statement, f"the publication {source.publication} does not exist", where)
         return
     if row != (True,):
-        statement = sql.SQL("ALTER PUBLICATION {} SET (publish = 'insert, update, delete')").format(publication)
+        statement = sql.SQL("ALTER PUBLICATION {} SET (publish = {})").format(publication, PUBLISHED)
         _change(connection, statement, f"the publication {source.publication} does not publish all changes", where)
     found = connection.execute(
         "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = %s", (source.publication,)

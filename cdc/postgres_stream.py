@@ -14,6 +14,7 @@ from cdc.envelope import TableShape, processing_stamp, transaction_stamp
 from cdc.heartbeat import SourceTime, encode_heartbeat
 from cdc.pgoutput import Begin, Commit, Delete, Insert, ProtocolError, Relation, Truncate, Update, parse
 from cdc.postgres_clock import ServerClock
+from cdc.postgres_state import Progress, send_progress
 from cdc.publishing import Publishing, TablePublisher
 from cdc.replication import KEEPALIVE, PAYLOAD_AT, ReplicationConnection, read_keepalive
 from cdc.topics import HEARTBEAT_TOPIC, READ_PARTITION
@@ -25,6 +26,9 @@ MARKS_OUTSTANDING_MAX: Final = 1000
 IDLE_WAIT_SECONDS: Final = 0.02
 OUTSTANDING_WAIT_SECONDS: Final = 0.002
 CONFIRM_SECONDS: Final = 0.1
+PROGRESS_SECONDS: Final = 10.0
+"""How often the state topic is told how far this is; a gap is told from there on."""
+
 STATUS_SECONDS: Final = 1.0
 """How often the server hears from us at least; it gives up after wal_sender_timeout, 60 s by default."""
 
@@ -85,6 +89,8 @@ class ChangeStream:
         self._marked_at = 0.0
         self._heartbeat_at = 0.0
         self._status_at = 0.0
+        self._progress_at = 0.0
+        self._thread = threading.get_ident()
         self._asked_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -108,6 +114,9 @@ class ChangeStream:
 
     def keep_alive(self) -> None:
         """Show the server that this side lives, while the broker is slow."""
+        if threading.get_ident() != self._thread:
+            # A copy of a table waits for the broker in a thread of its own; the connection is not for several.
+            return
         self._counters.turn()
         self._count_throttling()
         if time.monotonic() - self._status_at >= STATUS_SECONDS:
@@ -136,13 +145,10 @@ class ChangeStream:
         elif isinstance(event, Relation):
             self._learn(event)
         elif isinstance(event, Truncate):
-            _log.warning("truncate_ignored", reason="rows that a TRUNCATE removes stay; delete them instead")
+            self._truncate(event, message)
 
     def _change(self, event: Insert | Update | Delete, message: bytes) -> None:
-        try:
-            publisher = self._publishers[event.relation_id]
-        except KeyError:
-            raise ProtocolError(f"a change of relation {event.relation_id}, which was never described") from None
+        publisher = self._publisher(event.relation_id)
         if publisher is None:
             return
         lsn = int.from_bytes(message[1:9])
@@ -162,6 +168,24 @@ class ChangeStream:
         except InvalidRecord as error:
             publisher.quarantine(message[PAYLOAD_AT:], lsn, error)
 
+    def _truncate(self, event: Truncate, message: bytes) -> None:
+        lsn = int.from_bytes(message[1:9])
+        for relation_id in event.relation_ids:
+            publisher = self._publisher(relation_id)
+            if publisher is None:
+                continue
+            publisher.count.changes += 1
+            try:
+                publisher.truncate(lsn, self._transaction, self._processing)
+            except InvalidRecord as error:
+                publisher.quarantine(message[PAYLOAD_AT:], lsn, error)
+
+    def _publisher(self, relation_id: int) -> TablePublisher | None:
+        try:
+            return self._publishers[relation_id]
+        except KeyError:
+            raise ProtocolError(f"a change of relation {relation_id}, which was never described") from None
+
     def _commit(self, event: Commit) -> None:
         self._in_transaction = False
         self._last_commit_lsn = event.commit_lsn
@@ -175,7 +199,11 @@ class ChangeStream:
         columns = tuple((column.name, column.type_oid) for column in relation.columns)
         shape = TableShape(relation.schema, relation.table, columns)
         publisher = self._publishers[relation.relation_id] = self._publishing.table(shape)
-        if publisher is not None and relation.identity != "f":
+        if publisher is None:
+            return
+        if publisher.stopped:
+            self._publishing.stop(publisher.label, publisher.stopped)
+        if relation.identity != "f":
             _log.warning("replica_identity_changed", table=relation.table, remedy="set REPLICA IDENTITY FULL again")
 
     def _receive(self, lsn: int) -> None:
@@ -242,6 +270,13 @@ class ChangeStream:
             self._producer.send(HEARTBEAT_TOPIC, name.encode(), value, READ_PARTITION)
             self._counters.heartbeats += 1
             self._counters.watermark_us = time_us
+            self._tell_progress(time_us)
+
+    def _tell_progress(self, time_us: int) -> None:
+        now = time.monotonic()
+        if now - self._progress_at >= PROGRESS_SECONDS:
+            self._progress_at = now
+            send_progress(self._producer, self._publishing.source.name, Progress(self._confirmed_lsn, time_us))
 
     def _send_status(self, *, reply: bool = False) -> None:
         self._status_at = time.monotonic()

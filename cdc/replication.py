@@ -37,6 +37,12 @@ _REFUSALS: Final = (
     "no password supplied",
     "permission denied",
     "must be superuser or replication role",
+    "certificate verify failed",
+    "does not match host name",
+    "does not support SSL",
+    "private key file",
+    "certificate file",
+    "requires a valid client certificate",
 )
 """Reasons that another attempt cannot change, in the server's own (English) words."""
 

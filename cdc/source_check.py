@@ -7,34 +7,13 @@ from typing import Final, NamedTuple
 
 import psycopg
 
+from cdc.fitting import fits
 from cdc.postgres_source import Connection, address_of, connect, domain_bases
 from cdc.source_tables import SourceTable
 from trueup.model.errors import TrueupError
 from trueup.model.faults import Checked, Fault, fault_of
 from trueup.model.tables import Column
 from trueup.settings import SourceSettings
-
-_WHOLE: Final = {20: "bigint", 21: "smallint", 23: "integer"}
-_TEXTS: Final = {25: "text", 1042: "character", 1043: "character varying"}
-_OTHERS: Final = {16, 17, 20, 21, 23, 26, 700, 701, 1082, 1083, 1114, 1184, 1266, 1700}
-"""Types that travel as something else than text, or as text that nobody should match by."""
-
-_FITTING: Final[dict[str, frozenset[int]]] = {
-    "money": frozenset({1700, *_WHOLE, *_TEXTS}),
-    "time": frozenset({1184, 1114, 20}),
-    "date": frozenset({1082}),
-    "int": frozenset(_WHOLE),
-    "flag": frozenset({16}),
-}
-"""Kind → OIDs of the types whose values the decoder takes, as `cdc/values.py` writes them."""
-
-_FITTING_AND_TEXT: Final[dict[str, frozenset[int]]] = {
-    "id": frozenset({*_WHOLE, 1700}),
-    "text": frozenset({1700}),
-    "currency": frozenset(),
-    "json": frozenset(),
-}
-"""The same for the kinds that also take every type whose values travel as text, such as enums and uuid."""
 
 _USUAL: Final = {
     "id": "bigint or text",
@@ -147,13 +126,6 @@ def _column_faults(column: Column, held: HeldColumn | None, place: str, needed: 
     return faults
 
 
-def fits(kind: str, type_oid: int) -> bool:
-    """Whether the values of a type can be read as a kind. Pure."""
-    if kind in _FITTING:
-        return type_oid in _FITTING[kind]
-    return type_oid in _FITTING_AND_TEXT[kind] or type_oid not in _OTHERS
-
-
 def _server_faults(connection: Connection, source: SourceSettings) -> list[Fault]:
     where = address_of(source)
     row = connection.execute(
@@ -220,14 +192,15 @@ def _publication_faults(connection: Connection, source: SourceSettings, tables: 
     name = source.publication
     where = f"{address_of(source)}, publication {name}"
     row = connection.execute(
-        "SELECT pubinsert AND pubupdate AND pubdelete FROM pg_catalog.pg_publication WHERE pubname = %s", (name,)
+        "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_catalog.pg_publication WHERE pubname = %s",
+        (name,),
     ).fetchone()
     if row is None:
         return [Fault(f"the publication {name} does not exist", where, "start the reader: it makes it where it may")]
     faults = []
     if row != (True,):
-        remedy = f"ALTER PUBLICATION \"{name}\" SET (publish = 'insert, update, delete')"
-        faults.append(Fault("it does not publish inserts, updates and deletes", where, remedy))
+        remedy = f"ALTER PUBLICATION \"{name}\" SET (publish = 'insert, update, delete, truncate')"
+        faults.append(Fault("it does not publish inserts, updates, deletes and truncates", where, remedy))
     published = {
         (str(schema), str(table))
         for schema, table in connection.execute(

@@ -21,11 +21,15 @@ Fragment = Callable[[bytes], bytes]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _MICROSECOND: Final = timedelta(microseconds=1)
+_DAY: Final = timedelta(days=1)
 DATES_CACHED_MAX: Final = 4096
 
 
 def text(raw: bytes) -> bytes:
     """A JSON string. Errors: UnicodeDecodeError when the database's encoding let bytes in that are no UTF-8."""
+    if raw.isalnum():
+        # ASCII letters and digits, as most codes and states are: nothing to escape.
+        return b'"%b"' % raw
     return orjson.dumps(raw.decode())
 
 
@@ -74,6 +78,20 @@ def _time_of_day(raw: bytes) -> bytes:
     return b"%d" % (seconds * 1_000_000 + clock.microsecond)
 
 
+def _zoned_time_of_day(raw: bytes) -> bytes:
+    """In UTC, as Debezium's ZonedTime; the day that the shift may cross is lost there too."""
+    try:
+        clock = time.fromisoformat(raw.decode())
+    except ValueError:
+        return text(raw)
+    offset = clock.utcoffset()
+    if offset is None:
+        return text(raw)
+    shifted = datetime.combine(_EPOCH, clock.replace(tzinfo=None)) + _DAY - offset
+    fraction = f".{shifted.microsecond:06d}".rstrip("0").rstrip(".")
+    return f'"{shifted:%H:%M:%S}{fraction}Z"'.encode()
+
+
 def _bytes(raw: bytes) -> bytes:
     if not raw.startswith(b"\\x"):
         return text(raw)
@@ -93,6 +111,7 @@ _FRAGMENTS: Final[dict[int, Fragment]] = {
     1083: _time_of_day,
     1114: _local_time,
     1184: _zoned_time,
+    1266: _zoned_time_of_day,
     1700: _quoted,  # numeric, exact as text
     2950: _quoted,  # uuid
 }

@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse.client import translated_errors
 from clickhouse.definition import Definition
 from clickhouse.schema import DISCREPANCY
+from clickhouse.truncation_table import TRUNCATION
 from trueup.model.errors import UnavailableError
 from trueup.model.registers import PartialVersion
 
@@ -115,6 +116,29 @@ def read_rule_classes(client: Client, database: str) -> dict[str, str]:
             f"SELECT DISTINCT rule, class FROM {database}.{DISCREPANCY.name} WHERE position(entity_kind, '.') = 0"
         ).result_rows
     return {str(rule): str(kind) for rule, kind in rows}
+
+
+class KnownTruncation(NamedTuple):
+    """The newest truncation of a table; the commit time is in µs since the epoch."""
+
+    source: str
+    table: str
+    version: int
+    commit_us: int
+    partition: int
+    offset: int
+
+
+def read_truncations(client: Client, database: str, stage: str, partition: int) -> list[KnownTruncation]:
+    """The truncations that one Kafka partition of a stage has read. Errors: UnavailableError."""
+    with translated_errors(f"{database}.{TRUNCATION.name}"):
+        rows = client.query(
+            "SELECT source, source_table, version, toUnixTimestamp64Micro(committed_at), kafka_partition, kafka_offset "
+            f"FROM {database}.{TRUNCATION.name} FINAL "
+            f"WHERE stage = {{stage:String}} AND partition = {{partition:UInt16}} SETTINGS {_FINAL}",
+            {"stage": stage, "partition": partition},
+        ).result_rows
+    return [KnownTruncation(*row) for row in rows]
 
 
 _CONTRIBUTIONS: Final = """

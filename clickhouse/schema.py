@@ -7,6 +7,7 @@ from typing import Final
 from clickhouse.audit_table import AUDIT_LOG
 from clickhouse.definition import LABEL, LABELS, MINOR, MONEY, TIME, ColumnType, Definition
 from clickhouse.release_table import RELEASE_WIDE
+from clickhouse.truncation_table import TRUNCATION
 from clickhouse.wide_columns import JUDGED, PLACE, STATE
 from trueup.model.tables import TABLES, Column, Table
 
@@ -382,6 +383,7 @@ DERIVED: Final = (
     QUARANTINE,
     QUARANTINE_REPLAY,
     WATERMARK,
+    TRUNCATION,
     CASE_WIDE,
     AUDIT_LOG,
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from clickhouse.client import translated_errors
+from clickhouse.truncation_table import Erasure, erasure_query
 from trueup.model.errors import UnavailableError
 
 RETRY_SECONDS_MAX: Final = 5.0
@@ -54,6 +56,13 @@ class Writer:
         """
         await asyncio.get_running_loop().run_in_executor(self._threads, self._insert_all, tables)
 
+    async def erase(self, erasures: Sequence[Erasure]) -> None:
+        """Writes what truncations took from mirrors as deleted, of rows that are in ClickHouse by then.
+
+        Errors: as of `insert`; the caller repeats the whole call.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._erase_all, erasures)
+
     def close(self) -> None:
         """Waits for the inserts under way."""
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -61,14 +70,25 @@ class Writer:
     def _insert_all(self, tables: Mapping[str, pa.Table]) -> None:
         for name, table in tables.items():
             if table.num_rows:
-                retrying = Retrying(
-                    retry=retry_if_exception_type(UnavailableError),
-                    stop=stop_after_delay(self._give_up_seconds),
-                    wait=wait_random_exponential(multiplier=0.1, max=RETRY_SECONDS_MAX),
-                    before_sleep=_log_retry,
-                    reraise=True,
-                )
-                retrying(self._insert_one, name, table)
+                self._repeated(partial(self._insert_one, name, table))
+
+    def _erase_all(self, erasures: Sequence[Erasure]) -> None:
+        for erasure in erasures:
+            self._repeated(partial(self._erase_one, erasure))
+
+    def _repeated(self, attempt: Callable[[], None]) -> None:
+        Retrying(
+            retry=retry_if_exception_type(UnavailableError),
+            stop=stop_after_delay(self._give_up_seconds),
+            wait=wait_random_exponential(multiplier=0.1, max=RETRY_SECONDS_MAX),
+            before_sleep=_log_retry,
+            reraise=True,
+        )(attempt)
+
+    def _erase_one(self, erasure: Erasure) -> None:
+        query, parameters = erasure_query(erasure, self._database)
+        with translated_errors(f"truncation of {self._database}.{erasure.truncation.table.name}"):
+            self._client.command(query, parameters)
 
     def _insert_one(self, name: str, table: pa.Table) -> None:
         with translated_errors(f"insert into {self._database}.{name}"):

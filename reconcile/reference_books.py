@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Any, NamedTuple
 
-from trueup.model.change import Change
+from trueup.model.change import Change, Truncation
 from trueup.model.registers import Register
 from trueup.model.releases import Channel
 from trueup.model.tables import ROW_TYPES, Account, Funding, Id, PayoutRule, Release
@@ -33,6 +33,7 @@ class ReferenceBooks:
         self._rows: dict[tuple[str, str, Id], list[Register[Any]]] = {}
         self._of_channel: dict[tuple[str, str, Channel], set[Id]] = {}
         self._copied: set[tuple[str, int]] = set()
+        self._truncated: dict[tuple[str, str], dict[int, Truncation]] = {}
 
     def take(self, change: Change, *, copied: bool) -> bool:
         """Add one version; whether it was new. `copied` tells that it comes from a first copy of the source."""
@@ -40,21 +41,29 @@ class ReferenceBooks:
             # All rows of one copy carry one version, which no streamed change has.
             self._copied.add((change.source, change.version))
         versions = self._rows.setdefault((change.table.name, change.source, change.primary_key), [])
-        place = bisect_left(versions, change.version, key=_version)
-        if place < len(versions) and versions[place].version == change.version:
-            return False
         row = None if change.row is None else ROW_TYPES[change.table.name]._make(change.row)
-        versions.insert(
-            place,
-            Register(
-                change.source, change.primary_key, change.version, change.commit_us, change.commit_us, change.deleted,
-                row, change.partition, change.offset,
-            ),
+        register = Register(
+            change.source, change.primary_key, change.version, change.commit_us, change.commit_us, change.deleted,
+            row, change.partition, change.offset,
         )  # fmt: skip
+        if not _insert(versions, register):
+            return False
+        for truncation in self._truncated.get((change.table.name, change.source), {}).values():
+            _end(versions, truncation)
         if isinstance(row, (Funding, Release)):
             channel = Channel(row.payment_method, row.currency)
             self._of_channel.setdefault((change.table.name, change.source, channel), set()).add(change.primary_key)
         return True
+
+    def truncate(self, truncation: Truncation) -> None:
+        """End every row of the table that has an older version, also rows that are taken later; in any order, any number of times."""
+        place = truncation.table.name, truncation.source
+        if truncation.version in self._truncated.setdefault(place, {}):
+            return
+        self._truncated[place][truncation.version] = truncation
+        for (table, source, _), versions in self._rows.items():
+            if (table, source) == place:
+                _end(versions, truncation)
 
     def as_of(self, table: str, source: str, primary_key: Id, at_us: int) -> Register[Any] | None:
         """The version of a row that was in force at `at_us` (µs since the epoch), None if it did not exist then."""
@@ -105,6 +114,26 @@ class ReferenceBooks:
             if not register.deleted and register.row is not None and register.row.status == status:
                 return register
         return None
+
+
+def _insert(versions: list[Register[Any]], register: Register[Any]) -> bool:
+    """Put a version in its place, unless it is there; whether it was new."""
+    place = bisect_left(versions, register.version, key=_version)
+    if place < len(versions) and versions[place].version == register.version:
+        return False
+    versions.insert(place, register)
+    return True
+
+
+def _end(versions: list[Register[Any]], truncation: Truncation) -> None:
+    """A row ends with a truncation of its table if it had been there before."""
+    first = versions[0]
+    if first.version < truncation.version:
+        ended = first._replace(
+            version=truncation.version, commit_us=truncation.commit_us, first_us=truncation.commit_us, deleted=True,
+            row=None, partition=truncation.partition, offset=truncation.offset,
+        )  # fmt: skip
+        _insert(versions, ended)
 
 
 def _version(register: Register[Any]) -> int:

@@ -46,6 +46,21 @@ class LegMarkers(NamedTuple):
     settled_us: dict[int, int]
 
 
+class LegTruncation(NamedTuple):
+    """A table of legs was truncated: rows of the source with a lower version are gone; `table` is named as in specs."""
+
+    table: str
+    source: str
+    version: int
+    commit_us: int
+    partition: int
+    offset: int
+
+
+LegsTopic = LegMessage | LegMarkers | LegTruncation
+"""What is said on the topic of legs."""
+
+
 def group_id_of(spec: str, group: str, match: Sequence[object]) -> str:
     """The id of the group of a match key: JSON text. Whole numbers and their text are one key: columns differ in type."""
     return orjson.dumps([spec, group, *map(str, match)]).decode()
@@ -90,10 +105,18 @@ def encode_markers(markers: LegMarkers) -> bytes:
     return orjson.dumps({"legs": markers.definitions, "settled": settled})
 
 
-def decode_legs_topic(value: bytes | None) -> LegMessage | LegMarkers:
-    """A row, or markers. Errors: InvalidRecord `malformed-leg`."""
+def encode_leg_truncation(truncation: LegTruncation) -> bytes:
+    """The truncation as a message, which goes to every partition."""
+    return orjson.dumps({"truncated": list(truncation)})
+
+
+def decode_legs_topic(value: bytes | None) -> LegsTopic:
+    """A row, markers, or a truncation. Errors: InvalidRecord `malformed-leg`."""
     try:
         decoded = loads(value or b"null")
+        if isinstance(decoded, dict) and "truncated" in decoded:
+            table, source, *place = decoded["truncated"]
+            return LegTruncation(str(table), str(source), *map(int, place))
         if isinstance(decoded, dict):
             settled = {int(partition): int(settled_us) for partition, settled_us in decoded["settled"].items()}
             return LegMarkers(str(decoded["legs"]), settled)

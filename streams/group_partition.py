@@ -5,21 +5,24 @@ Time comes from the markers alone: every partition of stage *legs* tells how far
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from reconcile.causes.explain import with_causes
 from reconcile.lifecycle import Case, settle
 from reconcile.spec.model import Tolerances
 from streams.aftermath import Said
 from streams.batch import Record
-from streams.group_messages import LegMarkers, LegMessage, decode_legs_topic, parts_of
+from streams.floors import Floor
+from streams.group_messages import LegMarkers, LegMessage, LegTruncation, decode_legs_topic, parts_of
 from streams.group_rows import group_wide_row
-from streams.group_state import CurrentGroup, Groups, GroupState, decode_group_state, merge_leg
+from streams.group_state import CurrentGroup, Groups, GroupState, decode_group_state, ended, merge_leg
 from streams.messages import CaseStep, RuleStamp
 from streams.output import Output
 from streams.partition import EntityPartition, Snapshot, with_adopted
+from streams.source_partition import NEVER_US
 from streams.store import Meta, PartitionStore
 from streams.sweep import Sweep
+from streams.truncation import WALK_DIRTY_MAX, Truncations
 from trueup.model.errors import InvalidRecord
 from trueup.model.tables import Id
 
@@ -54,6 +57,7 @@ class GroupPartition(EntityPartition[GroupState]):
         self._settled_us: dict[int, int] = {}
         self._classes_said: dict[tuple[Id, str], str] = {}
         self._sweep = Sweep(store, groups.fingerprint, self.put_side)
+        self._truncations = Truncations(store, self.put_side)
 
     def adopt(self, said: Said) -> None:
         """Go on from what was published before this partition was opened; call it before any record is processed."""
@@ -64,6 +68,12 @@ class GroupPartition(EntityPartition[GroupState]):
     def process(self, records: Iterable[Record]) -> None:
         """Merge a batch of rows and markers; judge at once what is already settled."""
         by_group = self._decode(records)
+        touched = self._merge(by_group)
+        self._judge(self.ready(touched, min(self.watermark_us, self._all_settled_us())))
+        self.advance()
+
+    def _merge(self, by_group: Mapping[Id, list[LegMessage]]) -> dict[Id, GroupState]:
+        """Take rows into their groups; those that they altered."""
         touched: dict[Id, GroupState] = {}
         for identifier, state in self.load(by_group).items():
             current = self._groups.of(state.group_id)
@@ -71,14 +81,52 @@ class GroupPartition(EntityPartition[GroupState]):
                 # Rows of a former definition come again: the topics are read anew when a definition changes.
                 if current is None or current.shapes.get(message.leg) != message.shape:
                     continue
-                if merge_leg(state.books, message, current.legs[message.leg]):
+                leg = current.legs[message.leg]
+                if merge_leg(state.books, message, leg):
                     touched[identifier] = state
-        self._judge(self.ready(touched, min(self.watermark_us, self._all_settled_us())))
-        self.advance()
+                floor = self._truncations.below(message.register.source, leg.source_table, message.register.version)
+                if floor is not None and merge_leg(state.books, ended(message, floor), leg):
+                    touched[identifier] = state
+        return touched
+
+    @property
+    def is_walking(self) -> bool:
+        """Whether a truncation is being carried out."""
+        return self._truncations.is_walking
+
+    def _walks(self) -> bool:
+        """Delete what truncations took, some groups at a time; whether the partition's time has to stand still for it."""
+        truncations = self._truncations
+        if not truncations.is_walking:
+            return False
+        if len(self.dirty()) >= WALK_DIRTY_MAX:
+            return True
+        live = self.live_ids()
+        ids = truncations.next_ids(live)
+        passing = [identifier for identifier in ids if identifier not in live]
+        endings = {identifier: self._endings(state) for identifier, state in self.load(ids).items()}
+        self._output.changes += sum(map(len, endings.values()))
+        self.ready(self._merge({identifier: gone for identifier, gone in endings.items() if gone}), NEVER_US)
+        self.forget(passing)
+        return truncations.is_walking
+
+    def _endings(self, state: GroupState) -> list[LegMessage]:
+        """The ends of all rows of a group that lie below the floor of their table."""
+        current = self._groups.of(state.group_id)
+        endings = []
+        for name, leg in current.legs.items() if current is not None else ():
+            for (source, _), register in state.books.legs[name].items():
+                floor = self._truncations.below(source, leg.source_table, register.version)
+                if floor is not None:
+                    message = LegMessage(state.group_id, name, state.shapes[name], register, ())
+                    endings.append(ended(message, floor))
+        return endings
 
     def advance(self, source_watermark_us: int = 0) -> None:
         """Judge every group whose time has come by the markers; the watermark of the stage's own topic says nothing."""
         del source_watermark_us
+        if self._walks():
+            return
         settled_us = self._all_settled_us()
         if settled_us > self.watermark_us:
             self.watermark_us = settled_us
@@ -110,9 +158,17 @@ class GroupPartition(EntityPartition[GroupState]):
             if isinstance(decoded, LegMessage):
                 self._output.changes += 1
                 by_group.setdefault(decoded.group_id, []).append(decoded)
+            elif isinstance(decoded, LegTruncation):
+                self._truncate(decoded)
             else:
                 self._mark(decoded)
         return by_group
+
+    def _truncate(self, truncation: LegTruncation) -> None:
+        table, source, *place = truncation
+        if self._truncations.raise_to((source, table), Floor(*place)):
+            row = (self._output.stage, self.number, source, table, *place)
+            self._output.truncated(row)
 
     def _mark(self, markers: LegMarkers) -> None:
         """Take markers of the present definitions; what they said once stays true, so the highest counts."""

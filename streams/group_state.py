@@ -11,6 +11,7 @@ from reconcile.lifecycle import Case, CaseKey, decode_case, encode_case
 from reconcile.spec.amounts import ReadAmount, amount_reader
 from reconcile.spec.model import Leg, Spec, SpecGroup, Tolerances
 from streams.codec import dumps, loads
+from streams.floors import Floor
 from streams.group_messages import LegMessage, definitions_of, parts_of, shape_of
 from streams.merge import keep_mark
 from streams.order_state import decode_registers
@@ -151,12 +152,22 @@ def merge_leg(books: GroupBooks, message: LegMessage, leg: Leg) -> bool:
     return altered
 
 
+def ended(message: LegMessage, floor: Floor) -> LegMessage:
+    """The end of a row by a truncation of its table; it has no row, as any such deletion."""
+    register = message.register._replace(
+        version=floor.version, commit_us=floor.commit_us, first_us=floor.commit_us, deleted=True, row=None,
+        partition=floor.partition, offset=floor.offset,
+    )  # fmt: skip
+    return message._replace(register=register, moves=())
+
+
 def _merge_register(registers: dict[Any, Register[Any]], arrived: Register[Any], leg: Leg) -> bool:
     key = (arrived.source, arrived.primary_key)
     held = registers.get(key)
     if held is None or arrived.version > held.version:
         first_us = arrived.first_us if held is None else min(held.first_us, arrived.first_us)
-        registers[key] = arrived._replace(first_us=first_us, row=leg.row_type._make(arrived.row))
+        row = None if arrived.row is None else leg.row_type._make(arrived.row)
+        registers[key] = arrived._replace(first_us=first_us, row=row)
         return True
     if arrived.first_us < held.first_us:
         registers[key] = held._replace(first_us=arrived.first_us)

@@ -13,12 +13,15 @@ from reconcile.spec.model import Leg, Move, SpecGroup
 from reconcile.steps import leads_to
 from streams.aftermath import Said
 from streams.batch import Record
+from streams.completion import refusal
 from streams.group_messages import (
     LEGS_TOPIC,
     LegMarkers,
     LegMessage,
+    LegTruncation,
     definitions_of,
     encode_leg_message,
+    encode_leg_truncation,
     encode_markers,
     group_id_of,
     shape_of,
@@ -28,7 +31,7 @@ from streams.mirror_partition import NoStore
 from streams.output import Output, Sender
 from streams.partition import WATERMARK_WRITTEN_EVERY_US, Snapshot
 from streams.store import Meta
-from trueup.model.change import Change
+from trueup.model.change import Change, Decoded, Incomplete, Truncation
 from trueup.model.errors import InvalidRecord
 from trueup.model.registers import Register
 from trueup.model.tables import Table
@@ -72,8 +75,11 @@ def routes_of(
 class LegPartition:
     """One partition of the topics of all legs."""
 
-    def __init__(self, number: int, ends: Mapping[str, int], routes: Routes, output: Output) -> None:
+    def __init__(
+        self, number: int, ends: Mapping[str, int], routes: Routes, output: Output, *, partition_count: int
+    ) -> None:
         self.number = number
+        self._partition_count = partition_count
         self.ends = dict(ends)
         self.watermark_us = 0
         self.written_us = 0
@@ -96,21 +102,38 @@ class LegPartition:
 
     def _send_on(self, record: Record) -> InvalidRecord | None:
         """Send the row to every leg that can read it; the first refusal of those that cannot."""
-        changes: dict[ChangeDecoder, Change | None] = {}
-        refusal: InvalidRecord | None = None
+        said: dict[ChangeDecoder, Decoded] = {}
+        refused: InvalidRecord | None = None
         for route in self._routes[record.topic]:
             decoder = route.decoder
             try:
-                if decoder not in changes:
-                    changes[decoder] = decoder.decode(record.value, record.partition, record.offset)
+                if decoder not in said:
+                    said[decoder] = decoder.decode(record.value, record.partition, record.offset)
+                decoded = said[decoder]
+                if isinstance(decoded, Incomplete):
+                    raise refusal(decoded)
             except InvalidRecord as error:
-                refusal = refusal or error
+                refused = refused or error
                 continue
-            change = changes[decoder]
-            for message in messages_of(route, change) if change is not None else ():
-                key, value = encode_leg_message(message)
-                self._output.send(LEGS_TOPIC, key, value)
-        return refusal
+            if isinstance(decoded, Change):
+                for message in messages_of(route, decoded):
+                    key, value = encode_leg_message(message)
+                    self._output.send(LEGS_TOPIC, key, value)
+            elif isinstance(decoded, Truncation):
+                self._truncate(record.topic, decoded)
+                break
+            else:
+                self._output.skipped += 1
+                break
+        return refused
+
+    def _truncate(self, topic: str, truncation: Truncation) -> None:
+        """Tell every partition of the groups. It needs no header: what one partition of the table heard is told to all of them."""
+        self._output.truncations += 1
+        for table in dict.fromkeys(route.leg.source_table for route in self._routes[topic]):
+            value = encode_leg_truncation(LegTruncation(table, *truncation[1:]))
+            for number in range(self._partition_count):
+                self._output.send(LEGS_TOPIC, None, value, number)
 
     def advance(self, watermark_us: int) -> None:
         """Nothing is judged here; it only tells how far it is."""

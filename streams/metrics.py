@@ -26,6 +26,8 @@ class StageFigures(NamedTuple):
     in_progress: int
     processed_us: int
     quarantined_by_code: Mapping[str, int]
+    skipped: int
+    truncations: int
     raised: int
     latencies: LatencyCounts
     windows: WindowCounters
@@ -77,6 +79,12 @@ class WorkerMetrics(Collector):
 
 def _in_and_out(stages: Sequence[StageFigures]) -> Iterable[Metric]:
     changes = CounterMetricFamily("trueup_changes", "Source changes and messages processed.", labels=["stage"])
+    skipped = CounterMetricFamily(
+        "trueup_messages_skipped",
+        "Messages that say nothing of rows: tombstones, changes of a schema.",
+        labels=["stage"],
+    )
+    truncations = CounterMetricFamily("trueup_truncations", "Truncations of source tables read.", labels=["stage"])
     written = CounterMetricFamily(
         "trueup_rows_written", "Rows that are durable in ClickHouse.", labels=["stage", "table"]
     )
@@ -88,12 +96,14 @@ def _in_and_out(stages: Sequence[StageFigures]) -> Iterable[Metric]:
     )
     for figures in stages:
         changes.add_metric([figures.stage], figures.changes)
+        skipped.add_metric([figures.stage], figures.skipped)
+        truncations.add_metric([figures.stage], figures.truncations)
         for table, count in sorted(figures.windows.rows.items()):
             written.add_metric([figures.stage, table], count)
         in_progress.add_metric([figures.stage], figures.in_progress)
         if figures.processed_us:
             processed.add_metric([figures.stage], figures.processed_us / 1e6)
-    return changes, written, in_progress, processed
+    return changes, skipped, truncations, written, in_progress, processed
 
 
 def _findings(stages: Sequence[StageFigures]) -> Iterable[Metric]:

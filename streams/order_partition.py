@@ -6,7 +6,7 @@ No I/O but the partition's own store; Kafka messages and ClickHouse rows go to t
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -24,8 +24,9 @@ from streams.merge import merge
 from streams.messages import PARTIALS_TOPIC, CaseStep, Marker, encode_partial_message
 from streams.order_state import OrderState, decode_order_state, month_of
 from streams.output import Output
-from streams.partition import EntityPartition, Snapshot, with_adopted
+from streams.partition import Snapshot, with_adopted
 from streams.rule_changes import explain_rule_changes, stamp_of
+from streams.source_partition import NEVER_US, Held, SourcePartition
 from streams.statement_state import decode_partial, encode_partial
 from streams.store import PARTIAL, UNPUBLISHED, Meta, PartitionStore
 from streams.sweep import Sweep
@@ -33,14 +34,14 @@ from streams.wide_rows import order_wide_row, statement_partial_row
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
 from trueup.model.registers import Partial, PartialVersion
-from trueup.model.tables import ORDERS, Id
+from trueup.model.tables import BILLING_ITEM, ORDERS, PAYOUT_ITEM, Id, Table
 
 NO_VERDICT: Final = Verdict([], None)
 PARTIALS_KEPT_MAX: Final = 1_000
 """Partial totals kept decoded per partition; the rest are read from the store when they change."""
 
 
-class OrderPartition(EntityPartition[OrderState]):
+class OrderPartition(SourcePartition[OrderState]):
     """The orders of one partition, and the partial statement totals of its items."""
 
     def __init__(
@@ -55,11 +56,11 @@ class OrderPartition(EntityPartition[OrderState]):
         partition_count: int,
         cache_entities: int,
     ) -> None:
-        super().__init__(number, store, meta, OrderState, decode_order_state, cache_entities)
-        self._decoders = decoders
+        super().__init__(
+            number, store, meta, OrderState, decode_order_state, decoders=decoders, output=output,
+            partition_count=partition_count, cache_entities=cache_entities,
+        )  # fmt: skip
         self._rules = rules
-        self._output = output
-        self._partition_count = partition_count
         self._partials: dict[TotalKey, PartialSum] = {}
         self._dirty_partials: set[TotalKey] = set()
         value = self.side_value(UNPUBLISHED)
@@ -95,9 +96,23 @@ class OrderPartition(EntityPartition[OrderState]):
 
     def process(self, records: Iterable[Record]) -> None:
         """Merge a batch of source records; judge at once what is already settled."""
-        by_order = self._decode(records)
+        due = self._merge(self._decode(records), self.watermark_us)
+        if due:
+            self._judge(due)
+        self._publish_partials()
+
+    def tables_of(self, state: OrderState) -> Sequence[tuple[Table, Held]]:
+        """Orders, items and lines."""
+        books = state.books
+        return (ORDERS, books.orders), (BILLING_ITEM, books.items), (PAYOUT_ITEM, books.lines)
+
+    def take_deletions(self, deletions: Mapping[Id, list[Change]]) -> None:
+        """Merge them; the orders are judged at the next watermark."""
+        self._merge(deletions, NEVER_US)
+
+    def _merge(self, by_order: Mapping[Id, list[Change]], settled_us: int) -> dict[Id, OrderState]:
+        """Take changes into their orders; the orders that can be judged at `settled_us`, the others are scheduled."""
         states = self.load(by_order)
-        watermark_us = self.watermark_us
         due: dict[Id, OrderState] = {}
         for identifier, changes in by_order.items():
             state = states[identifier]
@@ -113,19 +128,17 @@ class OrderPartition(EntityPartition[OrderState]):
                 continue
             state.judged = False
             self.touch(identifier, state)
-            if state.books.newest_us <= watermark_us:
+            if state.books.newest_us <= settled_us:
                 due[identifier] = state
                 continue
             oldest_us = min(change.commit_us for change in changes)
             if state.due_us is None or oldest_us < state.due_us:
                 self.schedule(identifier, state, oldest_us)
-        if due:
-            self._judge(due)
-        self._publish_partials()
+        return due
 
     def advance(self, watermark_us: int) -> None:
         """Judge every order whose time has come at a new watermark."""
-        if watermark_us <= self.watermark_us:
+        if self.walks() or watermark_us <= self.watermark_us:
             return
         self.watermark_us = watermark_us
         due = self.take_due(watermark_us)
@@ -138,7 +151,7 @@ class OrderPartition(EntityPartition[OrderState]):
 
     def _decode(self, records: Iterable[Record]) -> dict[Id, list[Change]]:
         by_order: dict[Id, list[Change]] = {}
-        output = self._output
+        output, floors = self._output, self._truncations
         ends = self.ends
         rows = {topic: output.rows.setdefault(decoder.table.name, []) for topic, decoder in self._decoders.items()}
         for record in records:
@@ -148,18 +161,22 @@ class OrderPartition(EntityPartition[OrderState]):
             ends[topic] = offset + 1
             output.changes += 1
             try:
-                change = self._decoders[topic].decode(record.value, record.partition, offset)
+                decoded = self._decoders[topic].decode(record.value, record.partition, offset)
             except InvalidRecord as error:
                 output.quarantine(record, error)
                 continue
+            change = decoded if isinstance(decoded, Change) else self.read_aside(record, decoded, by_order)
             if change is None:
                 continue
             rows[topic].append(mirror_row(change))
             changes = by_order.get(change.key)
             if changes is None:
-                by_order[change.key] = [change]
+                changes = by_order[change.key] = [change]
             else:
                 changes.append(change)
+            if floors.is_any and (gone := floors.deletion_after(change)) is not None:
+                rows[topic].append(mirror_row(gone))
+                changes.append(gone)
         return by_order
 
     def _judge(self, due: dict[Id, OrderState]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from clickhouse.truncation_table import Erasure
 from streams.batch import Record
 from streams.latency_counts import LatencyCounts
 from streams.messages import (
@@ -51,7 +52,10 @@ class Output:
         self.clock_us = clock_us
         self.rows: dict[str, list[tuple[object, ...]]] = {}
         self.steps: list[tuple[int, CaseStep]] = []
+        self.erasures: list[Erasure] = []
         self.changes = 0
+        self.skipped = 0
+        self.truncations = 0
         self.quarantined_by_code: Counter[str] = Counter()
         self.raised = 0
         self.latencies = LatencyCounts()
@@ -62,6 +66,13 @@ class Output:
         if rows is None:
             rows = self.rows[table] = []
         rows.append(row)
+
+    def truncated(self, row: tuple[object, ...], erasure: Erasure | None = None) -> None:
+        """A table was truncated: `row` is one of `truncation`, `erasure` what the window takes from the table's mirror."""
+        self.truncations += 1
+        self.add_row("truncation", row)
+        if erasure is not None:
+            self.erasures.append(erasure)
 
     def case_changed(self, partition: int, step: CaseStep, version: PartialVersion) -> None:
         """Publish a discrepancy now; its rows follow with the window."""
@@ -93,6 +104,11 @@ class Output:
             ),
         )  # fmt: skip
         self.quarantined_by_code[counted_code(error.code)] += 1
+
+    def take_erasures(self) -> list[Erasure]:
+        """All erasures of the window; the collection starts anew."""
+        erasures, self.erasures = self.erasures, []
+        return erasures
 
     def take_rows(self, versions: dict[int, int]) -> dict[str, list[tuple[object, ...]]]:
         """All rows of the window, discrepancies under their partition's row version; the collection starts anew."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import orjson
@@ -120,6 +120,16 @@ class StatePartition(Generic[KeptT]):
     def known(self, identifier: Id) -> bool:
         """Whether a state is in memory or on disk."""
         return identifier in self._live or self.store.get_many([ENTITY + orjson.dumps(identifier)])[0] is not None
+
+    def live_ids(self) -> Collection[Id]:
+        """The entities whose states are in memory."""
+        return self._live.keys()
+
+    def forget(self, ids: Iterable[Id]) -> None:
+        """Let go of states that a walk has brought into memory, unless they have changed."""
+        for identifier in ids:
+            if identifier not in self._dirty:
+                self._live.pop(identifier, None)
 
     def touch(self, identifier: Id, state: KeptT) -> None:
         """The state has changed and is part of the next window."""

@@ -18,13 +18,15 @@ from clickhouse_connect.driver.client import Client
 
 from clickhouse.client import translated_errors
 from clickhouse.definition import Definition
-from clickhouse.rebuild import Known, read_known, read_partials, read_states
+from clickhouse.rebuild import Known, read_known, read_partials, read_states, read_truncations
 from reconcile.finding import id_order
 from streams.codec import dumps
+from streams.floors import Floor, FloorKey
 from streams.release_messages import encode_share
 from streams.release_shares import NO_SHARE, ReleaseKey, added, named_release, share_key
 from streams.statement_state import decode_statement_state, encode_partial
 from streams.store import ENTITY, PARTIAL, PAYOUT_OWNER, STRAY, Meta, PartitionStore, deadline_key
+from streams.truncation import stored_floor
 from trueup.model.registers import Partial, PartialVersion
 from trueup.model.releases import ReleaseShare
 from trueup.model.tables import Id
@@ -90,12 +92,19 @@ class Recovery:
             partials = beside.submit(self._partial_puts, number, PartialVersion(0, sum(committed.values())))
             entities = self._copy_states(store, number, known.rows)
             store.load(partials.result())
+        floors = self.floors(_STAGES[self._wide.name], number)
+        store.load(stored_floor(key, floor) for key, floor in floors.items())
         store.complete(meta)
         seconds = time.monotonic() - started
         _log.info(
             "state_rebuilt", table=self._wide.name, partition=number, entities=entities, seconds=round(seconds, 2)
         )
         return meta
+
+    def floors(self, stage: str, number: int) -> dict[FloorKey, Floor]:
+        """Where the tables of a stage's partition were truncated last. Errors: UnavailableError."""
+        known = read_truncations(self._client, self._database, stage, number)
+        return {(source, table): Floor(*floor) for source, table, *floor in known}
 
     def _copy_states(self, store: PartitionStore, number: int, rows_min: int) -> int:
         """Copy every entity's state and due time, and what follows from statements' states; the number of entities."""

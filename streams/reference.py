@@ -15,10 +15,12 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from cdc.decode import ChangeDecoder
+from cdc.flattened import as_envelope, is_flattened
 from cdc.message_batches import poll_batch
 from reconcile.reference_books import ReferenceBooks
+from streams.completion import refusal
 from streams.watermark import Heartbeat, SourceClock
-from trueup.model.change import Change
+from trueup.model.change import Change, Incomplete, Truncation
 from trueup.model.errors import InvalidRecord
 
 POLL_SECONDS: Final = 0.5
@@ -29,12 +31,12 @@ _log = structlog.get_logger()
 
 
 class ReferenceRecord(NamedTuple):
-    """What one message, or the start of a log, tells: the offset that comes next, and the change if it held one."""
+    """What one message, or the start of a log, tells: the offset that comes next, and what it said of the table's rows."""
 
     topic: str
     partition: int
     next_offset: int
-    change: Change | None
+    change: Change | Truncation | None
     copied: bool
 
 
@@ -58,7 +60,10 @@ class References:
         for record in records:
             ends = self._ends[record.partition]
             ends[record.topic] = max(ends.get(record.topic, 0), record.next_offset)
-            if record.change is not None:
+            if isinstance(record.change, Truncation):
+                # Whether it was sent to one partition or to all: the worker holds the table whole.
+                self.books.truncate(record.change)
+            elif record.change is not None:
                 self.books.take(record.change, copied=record.copied)
         self._advance()
 
@@ -154,17 +159,21 @@ class ReferenceReader(threading.Thread):
         assert partition is not None
         assert offset is not None
         value = message.value()
-        change: Change | None = None
+        change: Change | Truncation | None = None
         try:
-            change = self._decoders[topic].decode(value, partition, offset)
+            decoded = self._decoders[topic].decode(value, partition, offset)
+            if isinstance(decoded, Incomplete):
+                raise refusal(decoded)
+            change = decoded
         except InvalidRecord as error:
             # The mirrors quarantine the same record with its bytes.
             _log.warning("reference_refused", topic=topic, partition=partition, offset=offset, error=str(error))
-        copied = change is not None and is_copied(value or b"")
+        copied = isinstance(change, Change) and is_copied(value or b"")
         return ReferenceRecord(topic, partition, offset + 1, change, copied)
 
 
 def is_copied(envelope: bytes) -> bool:
     """Whether a change event that can be decoded comes from a first copy of its source (op `r`)."""
     fields = orjson.loads(envelope)
-    return bool(fields.get("payload", fields)["op"] == "r")
+    fields = fields.get("payload", fields)
+    return bool((as_envelope(fields) if is_flattened(fields) else fields)["op"] == "r")

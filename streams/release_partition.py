@@ -6,10 +6,9 @@ stage-2 partition sends behind its shares.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from cdc.decode import ChangeDecoder
-from clickhouse.columns import mirror_row
 from reconcile.causes.explain import with_causes
 from reconcile.channel_rules import judge_release
 from reconcile.lifecycle import settle
@@ -19,17 +18,18 @@ from streams.batch import Record
 from streams.merge import merge_register
 from streams.messages import CaseStep
 from streams.output import Output
-from streams.partition import EntityPartition, Snapshot, with_adopted
+from streams.partition import Snapshot, with_adopted
 from streams.reference import References
 from streams.release_messages import SHARES_TOPIC, ShareMessage, decode_shares_topic
 from streams.release_state import ReleaseState, decode_release_state, release_wide_row
+from streams.source_partition import NEVER_US, Held, SourcePartition
 from streams.store import Meta, PartitionStore
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
-from trueup.model.tables import Id
+from trueup.model.tables import RELEASE_SUMMARY, Id, Table
 
 
-class ReleasePartition(EntityPartition[ReleaseState]):
+class ReleasePartition(SourcePartition[ReleaseState]):
     """The releases of one partition."""
 
     def __init__(  # noqa: PLR0913 - the composition root passes the parts by name
@@ -45,11 +45,11 @@ class ReleasePartition(EntityPartition[ReleaseState]):
         cache_entities: int,
         references: References,
     ) -> None:
-        super().__init__(number, store, meta, ReleaseState, decode_release_state, cache_entities)
-        self._decoders = decoders
+        super().__init__(
+            number, store, meta, ReleaseState, decode_release_state, decoders=decoders, output=output,
+            partition_count=partition_count, cache_entities=cache_entities,
+        )  # fmt: skip
         self._grace_us = tolerances.grace_us
-        self._output = output
-        self._partition_count = partition_count
         self._references = references
         self._reached_us: dict[int, int] = {}
         self.source_watermark_us = 0
@@ -63,23 +63,37 @@ class ReleasePartition(EntityPartition[ReleaseState]):
         changes: dict[Id, list[Change]] = {}
         shares: dict[Id, list[ShareMessage]] = {}
         self._decode(records, changes, shares)
-        states = self.load({**dict.fromkeys(changes), **dict.fromkeys(shares)})
-        touched: dict[Id, ReleaseState] = {}
-        for identifier, held in changes.items():
-            books = states[identifier].books
-            for change in held:
-                if merge_register(books.releases, change):
-                    touched[identifier] = states[identifier]
-                books.newest_us = max(books.newest_us, change.commit_us)
-        for identifier, messages in shares.items():
-            for message in messages:
-                if self._merge_share(states[identifier], message):
-                    touched[identifier] = states[identifier]
+        touched = self._merge_changes(changes)
+        for identifier, state in self.load(shares).items():
+            for message in shares[identifier]:
+                if self._merge_share(state, message):
+                    touched[identifier] = state
         self._judge(self.ready(touched, self.watermark_us))
         self.advance(self.source_watermark_us)
 
+    def tables_of(self, state: ReleaseState) -> Sequence[tuple[Table, Held]]:
+        """The releases."""
+        return ((RELEASE_SUMMARY, state.books.releases),)
+
+    def take_deletions(self, deletions: Mapping[Id, list[Change]]) -> None:
+        """Merge them; the releases are judged at the next watermark."""
+        self.ready(self._merge_changes(deletions), NEVER_US)
+
+    def _merge_changes(self, changes: Mapping[Id, list[Change]]) -> dict[Id, ReleaseState]:
+        """Take changes into their releases; those that they altered."""
+        touched: dict[Id, ReleaseState] = {}
+        for identifier, state in self.load(changes).items():
+            books = state.books
+            for change in changes[identifier]:
+                if merge_register(books.releases, change):
+                    touched[identifier] = state
+                books.newest_us = max(books.newest_us, change.commit_us)
+        return touched
+
     def advance(self, source_watermark_us: int) -> None:
         """Judge every release whose time has come, at the watermark that all its legs allow."""
+        if self.walks():
+            return
         self.source_watermark_us = source_watermark_us
         watermark_us = self._settled_us()
         if watermark_us <= self.watermark_us:
@@ -112,14 +126,9 @@ class ReleasePartition(EntityPartition[ReleaseState]):
                     else:
                         shares.setdefault(decoded.release_id, []).append(decoded)
                     continue
-                output.changes += 1
-                change = self._decoders[topic].decode(record.value, record.partition, offset)
+                self.read(record, changes)
             except InvalidRecord as error:
                 output.quarantine(record, error)
-                continue
-            if change is not None:
-                output.add_row(change.table.name, mirror_row(change))
-                changes.setdefault(change.key, []).append(change)
 
     def _hear(self, reached_us: dict[int, int]) -> None:
         """A marker stays true: shares are never replaced by older ones, so one that goes back says nothing new."""

@@ -15,6 +15,7 @@ import structlog
 
 from clickhouse.columns import to_arrow
 from clickhouse.schema import DEFINITIONS
+from clickhouse.truncation_table import Erasure
 from clickhouse.writer import Writer
 from streams.aftermath import Aftermath, Said, nothing_said
 from streams.batch import Batch, Record, TopicPartition
@@ -160,8 +161,11 @@ class StageRunner:
                     name: to_arrow(DEFINITIONS[name], rows)
                     for name, rows in sorted(self._output.take_rows(versions).items(), key=_insert_order)
                 }
+                erasures = self._output.take_erasures()
                 self._changes_at_window = self._output.changes
-                self._writing = asyncio.create_task(self._make_durable(snapshots, tables, self._changes_at_window))
+                self._writing = asyncio.create_task(
+                    self._make_durable(snapshots, tables, erasures, self._changes_at_window)
+                )
             else:
                 self.counters.changes = self._output.changes
             if wait and self._writing is not None:
@@ -219,13 +223,20 @@ class StageRunner:
                     partition.store.close()
 
     async def _make_durable(
-        self, snapshots: list[tuple[StagePartition, Snapshot]], tables: Mapping[str, Any], changes: int
+        self,
+        snapshots: list[tuple[StagePartition, Snapshot]],
+        tables: Mapping[str, Any],
+        erasures: Sequence[Erasure],
+        changes: int,
     ) -> None:
         self.counters.began()
         await self._until_available("kafka", lambda: asyncio.to_thread(self._drain, DRAIN_SECONDS))
         if tables:
             await self._until_available("clickhouse", lambda: self._writer.insert(tables))
             self.counters.inserted({name: table.num_rows for name, table in tables.items()})
+        if erasures:
+            # Behind the rows of this window, which a truncation may have taken as well.
+            await self._until_available("clickhouse", lambda: self._writer.erase(erasures))
         for partition, snapshot in snapshots:
             await asyncio.to_thread(partition.store.write, snapshot.puts, snapshot.deletes, snapshot.meta)
         self._mark_durable(

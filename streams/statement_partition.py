@@ -7,13 +7,12 @@ partition sends behind its partials, so never before the totals of the same comm
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from cdc.decode import ChangeDecoder
-from clickhouse.columns import mirror_row
 from reconcile.causes.explain import with_causes
 from reconcile.finding import id_order
 from reconcile.lifecycle import Verdict, settle
@@ -34,10 +33,11 @@ from streams.messages import (
     totals_message,
 )
 from streams.output import Output
-from streams.partition import EntityPartition, Snapshot, with_adopted
+from streams.partition import Snapshot, with_adopted
 from streams.reference import References
 from streams.release_shares import ReleaseShares
 from streams.rule_changes import explain_rule_changes, stamp_of
+from streams.source_partition import NEVER_US, Held, SourcePartition
 from streams.statement_state import (
     StatementState,
     decode_partial,
@@ -50,10 +50,10 @@ from streams.wide_rows import statement_wide_row
 from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
 from trueup.model.registers import Partial, PartialVersion
-from trueup.model.tables import Id
+from trueup.model.tables import PAYOUT, STATEMENT, Id, Table
 
 
-class StatementPartition(EntityPartition[StatementState]):
+class StatementPartition(SourcePartition[StatementState]):
     """The statements of one partition."""
 
     def __init__(  # noqa: PLR0913 - the composition root passes the parts by name
@@ -69,13 +69,14 @@ class StatementPartition(EntityPartition[StatementState]):
         cache_entities: int,
         references: References,
     ) -> None:
-        super().__init__(number, store, meta, StatementState, decode_statement_state, cache_entities)
-        self._decoders = decoders
+        super().__init__(
+            number, store, meta, StatementState, decode_statement_state, decoders=decoders, output=output,
+            partition_count=partition_count, cache_entities=cache_entities,
+        )  # fmt: skip
         self._rules = rules
-        self._output = output
-        self._partition_count = partition_count
         self._references = references
-        self._shares = ReleaseShares(number, self.side_value, self.put_side)
+        self._shares = ReleaseShares(number, store, self.side_value, self.put_side)
+        self._payouts_topic = next(topic for topic, decoder in decoders.items() if decoder.table is PAYOUT)
         self._payouts_topics: dict[str, str] = {}
         self.markers: dict[int, Marker] = {}
         self._told: set[Id] = set()
@@ -97,11 +98,34 @@ class StatementPartition(EntityPartition[StatementState]):
         partials: dict[Id, list[PartialMessage]] = {}
         strays: list[PartialMessage] = []
         self._decode(records, changes, partials, strays)
-        states = self.load({**dict.fromkeys(changes), **dict.fromkeys(partials)})
+        touched = self._merge_changes(changes)
+        for identifier, state in self.load(partials).items():
+            for message in partials[identifier]:
+                if self._merge_partial(state, message):
+                    touched[identifier] = state
+        for message in strays:
+            self._merge_stray(message, touched)
+        self._judge(self.ready(touched, min(self.watermark_us, self._settled_us())))
+        self._publish_totals(touched)
+        if not self.is_walking:
+            self._shares.publish(self._output, self._payouts_end)
+        self.advance(self.source_watermark_us)
+
+    def tables_of(self, state: StatementState) -> Sequence[tuple[Table, Held]]:
+        """Statements and payouts."""
+        return (STATEMENT, state.books.statements), (PAYOUT, state.books.payouts)
+
+    def take_deletions(self, deletions: Mapping[Id, list[Change]]) -> None:
+        """Merge them; the statements are judged at the next watermark."""
+        touched = self._merge_changes(deletions)
+        self.ready(touched, NEVER_US)
+        self._publish_totals(touched)
+
+    def _merge_changes(self, changes: Mapping[Id, list[Change]]) -> dict[Id, StatementState]:
+        """Take changes into their statements; those that they altered."""
         touched: dict[Id, StatementState] = {}
-        for identifier, held in changes.items():
-            state = states[identifier]
-            for change in held:
+        for identifier, state in self.load(changes).items():
+            for change in changes[identifier]:
                 place = (change.source, change.primary_key)
                 before = state.books.payouts.get(place)
                 if merge(state.books, change):
@@ -110,19 +134,12 @@ class StatementPartition(EntityPartition[StatementState]):
                         self._shares.moved(before, state.books.payouts[place])
                 if change.table.name == "payout":
                     self._own(change.primary_key, identifier, state, touched)
-        for identifier, messages in partials.items():
-            for message in messages:
-                if self._merge_partial(states[identifier], message):
-                    touched[identifier] = states[identifier]
-        for message in strays:
-            self._merge_stray(message, touched)
-        self._judge(self.ready(touched, min(self.watermark_us, self._settled_us())))
-        self._publish_totals(touched)
-        self._shares.publish(self._output, self._payouts_ends())
-        self.advance(self.source_watermark_us)
+        return touched
 
     def advance(self, source_watermark_us: int) -> None:
         """Judge every statement whose time has come, at the watermark that sources and markers together allow."""
+        if self._is_held_up():
+            return
         self.source_watermark_us = source_watermark_us
         watermark_us = self._settled_us()
         if watermark_us <= self.watermark_us:
@@ -181,20 +198,25 @@ class StatementPartition(EntityPartition[StatementState]):
                     else:
                         partials.setdefault(decoded.statement_id, []).append(decoded)
                     continue
-                output.changes += 1
-                change = self._decoders[topic].decode(record.value, record.partition, offset)
+                change = self.read(record, changes)
             except InvalidRecord as error:
                 output.quarantine(record, error)
                 continue
-            if change is not None:
-                output.add_row(change.table.name, mirror_row(change))
-                changes.setdefault(change.key, []).append(change)
-                if change.table.name == "payout":
-                    self._payouts_topics[change.source] = topic
+            if change is not None and change.table is PAYOUT:
+                self._payouts_topics[change.source] = topic
 
-    def _payouts_ends(self) -> dict[str, int]:
-        """Up to where the payouts of each source have been merged."""
-        return {source: self.ends[topic] for source, topic in self._payouts_topics.items()}
+    def _payouts_end(self, source: str) -> int:
+        """Up to where the payouts of a source have been merged."""
+        return self.ends[self._payouts_topics.get(source, self._payouts_topic)]
+
+    def _is_held_up(self) -> bool:
+        """Whether a truncation is being carried out; shares are told when it has been."""
+        was_walking = self.is_walking
+        if self.walks():
+            return True
+        if was_walking:
+            self._shares.publish_all(self._output, self._payouts_end)
+        return False
 
     def _merge_partial(self, state: StatementState, message: PartialMessage) -> bool:
         held = state.books.partials.get(message.partition)
@@ -288,6 +310,7 @@ class StatementPartition(EntityPartition[StatementState]):
 
     def close_window(self) -> Snapshot:
         """Hand over the window: wide rows to the output, states to the caller."""
+        self._shares.keep()
         version = self.next_version()
         encoded = {identifier: state.encode() for identifier, state in self.dirty().items()}
         for identifier, state in self.dirty().items():

@@ -33,6 +33,7 @@ SHARE: Final = b"r"
 UNPUBLISHED: Final = b"u"
 CHAIN_HEAD: Final = b"h"
 SWEPT: Final = b"w"
+FLOOR: Final = b"t"
 _META: Final = b"m"
 _MIB: Final = 1 << 20
 WRITE_BUFFER_MIB: Final = 4

@@ -72,6 +72,8 @@ class WorkerHealth:
             in_progress=stage.in_progress,
             processed_us=stage.processed_us,
             quarantined_by_code=dict(output.quarantined_by_code),
+            skipped=output.skipped,
+            truncations=output.truncations,
             raised=output.raised,
             latencies=output.latencies,
             windows=stage.counters,

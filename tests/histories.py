@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
+from unittest import mock
 
 from hypothesis import strategies as st
 
+from streams import truncation
 from streams.messages import PARTIALS_TOPIC, Marker, encode_partial_message, encode_watermarks
 from streams.release_messages import SHARES_TOPIC, encode_reached
 from streams.release_partition import ReleasePartition
@@ -92,8 +95,8 @@ Step = tuple[str, str, str, dict[str, Any]]
 """(what, table, source, fields)."""
 
 
-def steps(*tables: str) -> st.SearchStrategy[list[Step]]:
-    """What happens at the source, in commit order."""
+def steps(*tables: str, truncates: bool = False) -> st.SearchStrategy[list[Step]]:
+    """What happens at the source, in commit order; with `truncates` a table may lose all of its rows at once."""
     choices: list[st.SearchStrategy[Step]] = [st.just(("tick", "", "", {}))]
     for table in tables:
         key, ids, fields = FIELDS[table]
@@ -103,6 +106,8 @@ def steps(*tables: str) -> st.SearchStrategy[list[Step]]:
             st.tuples(st.just("put"), st.just(table), SOURCES, rows),
             st.tuples(st.just("delete"), st.just(table), SOURCES, st.fixed_dictionaries({key: ids})),
         ]
+        if truncates:
+            choices.append(st.tuples(st.just("truncate"), st.just(table), SOURCES, st.just({})))
     return st.lists(st.one_of(choices), min_size=1, max_size=25)
 
 
@@ -114,6 +119,8 @@ def happened(what: list[Step]) -> SourceLog:
             log.put(table, source, **fields)
         elif action == "delete":
             log.delete(table, next(iter(fields.values())), source)
+        elif action == "truncate":
+            log.truncate(table, source)
         else:
             log.tick()
     return log
@@ -153,6 +160,16 @@ def happened_plainly(what: list[Step]) -> SourceLog:
                 kept["payout_id"] = PAYOUT_OF_ITEM[(named | kept)["billing_item_id"]]
             log.put(name, **(kept | {table.primary_key: key}))
     return log
+
+
+@contextmanager
+def walking_by(states: int) -> Iterator[None]:
+    """Truncations look at so many states at a time."""
+    with mock.patch.object(truncation, "WALK_BATCH", states):
+        yield
+
+
+WALKS = st.sampled_from((1, 2, truncation.WALK_BATCH))
 
 
 class Reading:

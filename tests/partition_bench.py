@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import orjson
 
+from cdc.broadcast import BROADCAST
 from reconcile.finding import DISCREPANCY_CLASSES
 from reconcile.lifecycle import Case, CaseKey, decode_case
 from reconcile.settlement import SettlementRules, settlement_rules, shipped_settlement
@@ -87,11 +88,12 @@ def messages_of(events: Iterable[Event]) -> list[Message]:
 
 
 def records_of(messages: Iterable[Message], number: int = 0) -> list[LogRecord]:
-    """A partition's log with the messages in this order of arrival."""
+    """A partition's log with the messages in this order of arrival; truncations came to every partition."""
     ends: dict[str, int] = {}
     records = []
     for topic, value in messages:
-        records.append(LogRecord(topic, number, ends.get(topic, 0), value))
+        headers = (BROADCAST,) if value.endswith(b'"op":"t"}') else ()
+        records.append(LogRecord(topic, number, ends.get(topic, 0), value, headers=headers))
         ends[topic] = ends.get(topic, 0) + 1
     return records
 
@@ -159,8 +161,10 @@ class Bench(Generic[PartitionT]):
         self.partition.adopt(said(self.sent, self.marked_us))
 
     def settle_all(self, watermark_us: int) -> None:
-        """Judge everything and make it durable."""
+        """Judge everything and make it durable, with as many turns as truncations take."""
         self.partition.advance(watermark_us)
+        while self.partition.is_walking:
+            self.partition.advance(watermark_us)
         self.close_window()
         self.finish_window()
 

@@ -19,7 +19,7 @@ from cdc.polled_database import Since
 from cdc.publishing import Publishing
 from cdc.source_tables import SourceTable, settlement_tables
 from cdc.topics import HEARTBEAT_TOPIC, QUARANTINE_TOPIC
-from trueup.model.change import Change
+from trueup.model.change import Change, Truncation
 from trueup.model.tables import TABLES, Id
 from trueup.settings import PollSettings, SourceSettings
 
@@ -70,6 +70,10 @@ class Wire:
         del timeout_seconds
         if self.dies_after == 0:
             raise Died
+
+    def partition_count(self, topic: str) -> int:
+        del topic
+        return 1
 
     def positions(self) -> Mapping[str, list[int]]:
         return {table.topic("settlement"): [len(self.sent)] for table in POLLED_TABLES}
@@ -132,6 +136,8 @@ class Polling:
         self.books = books
         self.wire = Wire()
         self.counters = ReaderCounters()
+        self.floors: dict[str, int] = {}
+        """Table → the version below which all rows are gone."""
         self._path = directory / "poll-settlement.sqlite"
         poll = PollSettings(
             overlap_seconds=overlap_seconds, compare_interval_seconds=COMPARE_SECONDS, page_rows=PAGE_ROWS
@@ -142,7 +148,7 @@ class Polling:
 
     def _make(self) -> Poller:
         producer = cast(DeliveryProducer, self.wire)
-        publishing = Publishing(self._source, "1", {}, producer, self.counters, POLLED_TABLES)
+        publishing = Publishing(self._source, "1", dict, producer, self.counters, POLLED_TABLES)
         return Poller(self.books, self.memory, publishing, lambda: False)
 
     def restart(self) -> None:
@@ -153,6 +159,14 @@ class Polling:
         self.poller = self._make()
         self.poller.resume()
 
+    def lose_memory(self) -> None:
+        """The file is gone, and a new process begins with an empty one."""
+        self.memory.close()
+        for file in self._path.parent.iterdir():
+            file.unlink()
+        self.memory = PollMemory(self._path)
+        self.restart()
+
     def changes(self) -> list[tuple[Sent, Change]]:
         """The messages of the tables, decoded."""
         decoders = {table.topic("settlement"): ChangeDecoder(TABLES[table.name]) for table in POLLED_TABLES}
@@ -161,7 +175,11 @@ class Polling:
             if sent.topic in {HEARTBEAT_TOPIC, QUARANTINE_TOPIC}:
                 continue
             change = decoders[sent.topic].decode(sent.value, 0, number)
-            assert change is not None
+            if isinstance(change, Truncation):
+                floors = self.floors
+                floors[change.table.name] = max(floors.get(change.table.name, 0), change.version)
+                continue
+            assert isinstance(change, Change)
             decoded.append((sent, change))
         return decoded
 
@@ -175,7 +193,7 @@ class Polling:
                 newest[place] = change
         rows: dict[str, dict[Id, Row]] = {table.name: {} for table in POLLED_TABLES}
         for (name, key), change in newest.items():
-            if not change.deleted:
+            if not change.deleted and change.version >= self.floors.get(name, 0):
                 assert change.row is not None
                 names = [column.name for column in TABLES[name].columns]
                 rows[name][key] = dict(zip(names, change.row, strict=True))

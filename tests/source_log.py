@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from cdc.decode import ChangeDecoder
-from trueup.model.change import Change
+from trueup.model.change import Change, Truncation
 from trueup.model.tables import ORDER_TABLES, REFERENCE_TABLES, STATEMENT_TABLES, TABLES, Id, Table
 
 SECOND_US = 1_000_000
@@ -135,6 +135,14 @@ class SourceLog:
             self._emit(table, before[table.topic_key], envelope(before, None, "d", self.lsn, self.now_us, source))
         return self
 
+    def truncate(self, table_name: str, source: str = SOURCE) -> SourceLog:
+        """Delete all rows of a table at once; told even if there was none."""
+        for place in [place for place in self.rows if place[:2] == (source, table_name)]:
+            del self.rows[place]
+        self.lsn += 10
+        self._emit(TABLES[table_name], 0, envelope(None, None, "t", self.lsn, self.now_us, source))
+        return self
+
     def live(self, table_name: str) -> list[Row]:
         """The rows of a table over all sources."""
         return [row for (_source, table, _key), row in self.rows.items() if table == table_name]
@@ -148,13 +156,18 @@ class SourceLog:
         self.events.append(Event(table, key, value, self.now_us))
 
 
-def changes_of(log: SourceLog) -> list[Change]:
+def decoded_of(log: SourceLog) -> list[Change | Truncation]:
     """Every event decoded, in commit order; offsets count from 0 per table."""
     offsets: dict[str, int] = {}
-    changes: list[Change] = []
+    events: list[Change | Truncation] = []
     for event in log.events:
         offset = offsets[event.table.name] = offsets.get(event.table.name, -1) + 1
-        change = DECODERS[event.table.name].decode(event.value, 0, offset)
-        assert change is not None
-        changes.append(change)
-    return changes
+        decoded = DECODERS[event.table.name].decode(event.value, 0, offset)
+        assert isinstance(decoded, Change | Truncation)
+        events.append(decoded)
+    return events
+
+
+def changes_of(log: SourceLog) -> list[Change]:
+    """Every change of a row decoded, in commit order."""
+    return [decoded for decoded in decoded_of(log) if isinstance(decoded, Change)]

@@ -18,6 +18,7 @@ from tests.partition_bench import (
     statement_bench,
 )
 from tests.source_log import DECODERS, FAR_US, SOURCE
+from trueup.model.change import Change, Truncation
 from trueup.model.tables import ORDER_TABLES, REFERENCE_TABLES, STATEMENT_TABLES
 
 __all__ = ["Opened", "verdicts_of"]
@@ -56,6 +57,7 @@ def _references(messages: Sequence[Message]) -> References:
     for topic, value in messages:
         if topic in REFERENCE_TOPICS:
             change = DECODERS[topic].decode(value, 0, 0)
+            assert isinstance(change, Change | Truncation | None)
             references.take([ReferenceRecord("references", 0, 0, change, copied=is_copied(value))])
     references.hear([Heartbeat(SOURCE, FAR_US, {})])
     return references

@@ -63,12 +63,13 @@ class LegOpener:
         self._bootstrap = settings.kafka.bootstrap
         self._routes = routes_of(specs.groups, specs.topic_of, partial(_decoder_of, settings, specs))
         self._output = output
+        self._partition_count = settings.kafka.partitions
 
     def __call__(self, number: int, committed: Mapping[str, int]) -> StagePartition:
         """The partition, ready to read on; what retention took before the first start is not waited for."""
         first = first_offsets(self._bootstrap, list(committed))
         ends = {topic: max(offset, first[topic][number]) for topic, offset in committed.items()}
-        return LegPartition(number, ends, self._routes, self._output)
+        return LegPartition(number, ends, self._routes, self._output, partition_count=self._partition_count)
 
 
 class GroupOpener:

@@ -6,6 +6,7 @@ import contextlib
 
 import psycopg2
 
+from cdc.postgres_source import address_of, conninfo_of
 from cdc.topics import ensure_topics
 from clickhouse.client import connect
 from clickhouse.migrate import migrate
@@ -34,16 +35,8 @@ def prepare_services(settings: Settings, dashboard_password: str, analyst_passwo
 def prepare_reference_schema(source: SourceSettings) -> None:
     """Make the tables of the reference settlement system in the source database. Errors: UnavailableError."""
     try:
-        connection = psycopg2.connect(
-            host=source.host,
-            port=source.port,
-            user=source.user,
-            password=source.password.get_secret_value(),
-            dbname=source.database,
-        )
+        connection = psycopg2.connect(conninfo_of(source))
         with contextlib.closing(connection):
             schema.create(connection)
     except psycopg2.OperationalError as error:
-        raise UnavailableError(
-            f"the source does not answer: {error}", where=f"{source.host}:{source.port}/{source.database}"
-        ) from error
+        raise UnavailableError(f"the source does not answer: {error}", where=address_of(source)) from error

@@ -21,7 +21,7 @@ from cdc.source_decoder import source_decoder
 from cdc.source_tables import settlement_topics
 from streams.replays import REPLAYS_TOPIC, Origin, Replay, encode_replay
 from trueup.case_commands import UNANSWERED, await_answers, deliver
-from trueup.model.change import Change
+from trueup.model.change import Change, Incomplete
 from trueup.model.errors import ConfigurationError, InvalidRecord
 from trueup.model.money import to_text
 from trueup.settings import Settings
@@ -137,8 +137,10 @@ def preview(decoders: Decoders, refused: Refused, mapping: Sequence[Step]) -> Pr
     row: Mapping[str, Any] | None = None
     try:
         for decoder in readers:
-            change = decoder.decode(corrected.value, *place)
-            row = row or (None if change is None else _row_of(change))
+            decoded = decoder.decode(corrected.value, *place)
+            if isinstance(decoded, Incomplete):
+                decoded = decoded.change
+            row = row or (_row_of(decoded) if isinstance(decoded, Change) else None)
     except InvalidRecord as error:
         return Preview(False, error.code, error.what, *corrected, row)
     return Preview(True, "", "", *corrected, row)

@@ -57,6 +57,15 @@ class SourceSettings(_Section):
     port: int = Field(5432, ge=1, le=65535)
     user: str = "trueup"
     password: SecretStr = SecretStr("")
+    password_file: str = Field(
+        "", description="file with the password, read for every connection; wins over `password`"
+    )
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        "prefer", description="TLS as libpq names it; `verify-full` checks the certificate and its host name"
+    )
+    sslrootcert: str = Field("", description="file of the authorities that sign the server's certificate, PEM")
+    sslcert: str = Field("", description="file of the client's certificate, PEM")
+    sslkey: str = Field("", description="file of its private key, PEM; readable by its owner alone")
     database: str = "settlement"
     schema_name: str = "public"
     slot: str = Field("trueup", pattern=r"^[a-z0-9_]+$")

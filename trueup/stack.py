@@ -25,7 +25,7 @@ from trueup.embedded.kafka.jars import resolve_jars
 from trueup.embedded.memory_broker import PARTITIONS, MemoryBroker
 from trueup.embedded.ports import LOOPBACK, free_port
 from trueup.embedded.postgres import DATABASE, ROLE, Postgres
-from trueup.embedded.readiness import http_answers
+from trueup.embedded.readiness import has_parts, http_answers
 from trueup.embedded.service import Backoff, Service
 from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, UnavailableError
@@ -138,6 +138,9 @@ class Stack:
                         "database": DATABASE,
                         "password": SecretStr(self.postgres.password()),
                         "reader": self._reader,
+                        # The embedded server has no certificate, and its password is known.
+                        **dict.fromkeys(("password_file", "sslrootcert", "sslcert", "sslkey"), ""),
+                        "sslmode": "prefer",
                     }
                 ),
                 "connect": base.connect.model_copy(
@@ -327,7 +330,8 @@ class Stack:
                 *("--source", source_name, "--metrics-port", str(port)),
             ],
             env=environment(self.settings),
-            ready=http_answers(f"http://{LOOPBACK}:{port}/readyz"),
+            # A table that is stopped, or a gap, is told and mended while it runs: starting anew would not help.
+            ready=has_parts(f"http://{LOOPBACK}:{port}/readyz", ("source", "kafka", "reading")),
             ready_timeout_seconds=RECOVERY_SECONDS,
             awaited=False,
             stop_timeout_seconds=30,

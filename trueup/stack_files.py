@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from trueup.embedded.ports import free_port
 from trueup.embedded.runtime import RuntimeState, read_runtime
 from trueup.model.errors import UnavailableError
-from trueup.settings import Settings
+from trueup.settings import Settings, SourceSettings
 
 STACK_FILE: Final = "stack.json"
 _PORTS_FILE: Final = "ports.json"
@@ -88,11 +88,15 @@ def for_dashboard(settings: Settings, password: str) -> Settings:
     reader = {"user": "dashboard", "password": SecretStr(password), "analyst_password": nothing}
     return settings.model_copy(
         update={
-            "source": settings.source.model_copy(update={"password": nothing}),
-            "more_sources": [source.model_copy(update={"password": nothing}) for source in settings.more_sources],
+            "source": _without_password(settings.source),
+            "more_sources": [_without_password(source) for source in settings.more_sources],
             "clickhouse": settings.clickhouse.model_copy(update=reader),
         }
     )
+
+
+def _without_password(source: SourceSettings) -> SourceSettings:
+    return source.model_copy(update={"password": SecretStr(""), "password_file": ""})
 
 
 def _write_private(path: Path, content: Mapping[str, Any]) -> None:

@@ -41,6 +41,7 @@ from streams.worker import (
     CASES,
     GROUPS,
     LEGS,
+    MIRRORS,
     RELEASES,
     StageOwner,
     Worker,
@@ -231,8 +232,11 @@ class _Opener:
 
     def __call__(self, number: int, committed: Mapping[str, int]) -> StagePartition:
         """The partition, ready to process from its own offsets."""
-        if self._stage.name == "mirrors":
-            return MirrorPartition(number, committed, self._decoders, self._output)
+        if self._stage.name == MIRRORS:
+            floors = self._recovery.floors(MIRRORS, number)
+            return MirrorPartition(
+                number, committed, self._decoders, self._output, floors=floors, partition_count=self._partition_count
+            )
         opened = self._recovery.open(number, committed)
         kind: Callable[..., OrderPartition | StatementPartition] = OrderPartition
         if self._stage.name == "statements":

@@ -57,8 +57,8 @@ METRIC_ALARMS: Final = (
         "A worker lacks a service or its partitions; its readiness page tells which.", "no-worker-is-ready",
     ),
     MetricAlarm(
-        "ReaderNotReady", "(max(trueup_reader_ready) or vector(0)) == 0", 2, "page",
-        "The reader does not read: no change of the source arrives.", "the-source-lags",
+        "ReaderNotReady", "(min(trueup_reader_ready) or vector(0)) == 0", 2, "page",
+        "A reader does not read: no change of its source arrives.", "the-source-lags",
     ),
     MetricAlarm(
         "SourceLagging", "max(trueup_reader_lag_seconds) > 30", 1, "page",

@@ -25,7 +25,7 @@ def _figures() -> list[Json]:
         ),
         number(
             "Reader ready", "1 while it reads and both sides answer",
-            metric_target("max(trueup_reader_ready) or vector(0)", instant=True),
+            metric_target("min(trueup_reader_ready) or vector(0)", instant=True),
         ),
         number(
             "Source lag", "How far delivered changes are behind the clock",

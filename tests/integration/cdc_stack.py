@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import orjson
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from psycopg2 import connect as connect_psycopg2
@@ -18,9 +19,10 @@ from pydantic import SecretStr
 
 from cdc.counters import ReaderCounters
 from cdc.decode import ChangeDecoder
-from cdc.delivery import end_offsets
+from cdc.delivery import DeliveryProducer, end_offsets
 from cdc.heartbeat import COMMIT_SKEW_US
 from cdc.postgres import run
+from cdc.publishing import BROADCAST_HEADER
 from cdc.source_tables import SourceTable
 from cdc.topics import ensure_topics, source_topic, source_topics, topic_plan
 from trueup.embedded.kafka.broker import Kafka
@@ -52,6 +54,9 @@ class Stack:
     postgres: Postgres
     kafka: Kafka
     supervisor: Supervisor
+
+    def producer(self) -> DeliveryProducer:
+        return DeliveryProducer(self.kafka.bootstrap)
 
     def source(self, name: str) -> Source:
         """A database of its own, with empty tables, and its topics."""
@@ -110,13 +115,25 @@ class Source:
         decoders = {source_topic(self.name, "public", name): ChangeDecoder(table) for name, table in TABLES.items()}
         decoded = []
         for message in self.messages():
+            if is_truncate(message):
+                continue
             change = decoders[message.topic].decode(message.value, message.partition, message.offset)
-            assert change is not None
+            assert isinstance(change, Change)
             decoded.append((message, change))
         return decoded
 
+    def truncates(self) -> dict[str, list[list[int]]]:
+        """Topic → partition → positions below which all rows are gone, in their order."""
+        found: dict[str, list[list[int]]] = {}
+        for message in filter(is_truncate, self.messages()):
+            assert message.headers == {BROADCAST_HEADER: "1"}
+            assert message.key == b""
+            positions = found.setdefault(message.topic, [[] for _ in range(PARTITIONS)])
+            positions[message.partition].append(orjson.loads(message.value)["source"]["lsn"])
+        return found
+
     def mirror(self) -> dict[str, dict[Any, tuple[Any, ...]]]:
-        """Table → primary key → row, as the messages tell it: the highest version of each row."""
+        """Table → primary key → row, as the messages tell it: the highest version of each row, if none is gone by now."""
         newest: dict[tuple[str, Any], Change] = {}
         for _, change in self.changes():
             place = (change.table.name, change.primary_key)
@@ -124,14 +141,21 @@ class Source:
             if held is None or change.version > held.version:
                 newest[place] = change
         rows: dict[str, dict[Any, tuple[Any, ...]]] = {name: {} for name in TABLES}
+        # A truncate is in every partition, so that each can be read alone.
+        gone = {topic: min(max(each, default=0) for each in lsns) for topic, lsns in self.truncates().items()}
         for (table, primary_key), change in newest.items():
-            if not change.deleted and change.row is not None:
+            is_gone = change.version < gone.get(source_topic(self.name, "public", table), 0)
+            if not change.deleted and not is_gone and change.row is not None:
                 rows[table][primary_key] = change.row
         return rows
 
     def truth(self) -> dict[str, dict[Any, tuple[Any, ...]]]:
         """The same from the database's own SQL. Amounts are taken to have two digits."""
         return {name: {row[0]: row[1:] for row in self.query(_select(table))} for name, table in TABLES.items()}
+
+
+def is_truncate(message: Message) -> bool:
+    return b'"op":"t"' in message.value
 
 
 _AS_DECODED = {
@@ -235,10 +259,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def running_stack(data_dir: Path) -> Iterator[Stack]:
+def running_stack(data_dir: Path, backoff: Backoff | None = None) -> Iterator[Stack]:
     postgres = Postgres(data_dir, free_port(), durable=False)
     kafka = Kafka(data_dir, free_port(), free_port())
-    supervisor = Supervisor(data_dir, [postgres.service(), kafka.service()], backoff=Backoff(first_seconds=0.1))
+    backoff = backoff or Backoff(first_seconds=0.1)
+    supervisor = Supervisor(data_dir, [postgres.service(), kafka.service()], backoff=backoff)
     supervisor.start()
     try:
         yield Stack(postgres, kafka, supervisor)

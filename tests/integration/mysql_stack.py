@@ -86,7 +86,7 @@ class MysqlSource:
         decoded = []
         for message in self.messages():
             change = decoders[message.topic].decode(message.value, message.partition, message.offset)
-            assert change is not None
+            assert isinstance(change, Change)
             decoded.append((message, change))
         return decoded
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from cdc.postgres_snapshot import read_mark
+from cdc.postgres_state import read_postgres_state
 from cdc.source_tables import SourceTable, labels, settlement_tables
 from cdc.topics import HEARTBEAT_TOPIC, TopicPlan, TopicSpec, ensure_topics
 from tests.integration.cdc_stack import PARTITIONS, Message, Source, Stack, reading, running_stack
@@ -82,7 +82,7 @@ def test_a_table_that_was_not_read_for_a_while_is_copied_again(stack: Stack) -> 
             assert reader.counters.snapshot_rows == copied
             source.query(f"UPDATE books.entry SET amount = {amount} WHERE number = {amount}")
             reader.catch_up(source)
-        found = read_mark(stack.kafka.bootstrap, source.name)
+        found = read_postgres_state(stack.kafka.bootstrap, source.name).mark
         assert found is not None
         assert found.tables == tuple(sorted((*mark, *labels(more))))
     assert newest(source) == truth(source)

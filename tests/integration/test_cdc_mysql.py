@@ -101,7 +101,7 @@ def test_the_copy_of_a_server_that_must_be_held_still_is_consistent_too(
     stack: MysqlStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on MySQL, which does not tell the position of a snapshot."""
-    monkeypatch.setattr("cdc.mysql.check_server", lambda connection, source: Server("mysql", "", 1))
+    monkeypatch.setattr("cdc.mysql.check_server", lambda *_: Server("mysql", "", 1))
     source = stack.source("locked")
     source.query(f"GRANT RELOAD ON *.* TO '{USER}'@'127.0.0.1'")
     insert_orders(source, 5_000_000, 2_000)

@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from cdc.postgres_slot import drop_slot, slot_lag_bytes
-from cdc.postgres_snapshot import SnapshotMark, read_mark
 from cdc.postgres_source import connect, prepare
+from cdc.postgres_state import SnapshotMark, read_postgres_state
 from cdc.source_tables import settlement_tables
 from cdc.topics import HEARTBEAT_TOPIC, QUARANTINE_TOPIC
 from tests.integration.cdc_stack import Reader, Source, Stack, reading, running_stack, wait_until
@@ -47,7 +47,7 @@ def insert_orders(source: Source, first: int, count: int) -> None:
 
 
 def snapshot_mark(source: Source) -> SnapshotMark:
-    mark = read_mark(source.stack.kafka.bootstrap, source.name)
+    mark = read_postgres_state(source.stack.kafka.bootstrap, source.name).mark
     assert mark is not None
     return mark
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,17 +13,27 @@ import orjson
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from clickhouse.columns import to_arrow
+from clickhouse.columns import mirror_row, to_arrow
 from clickhouse.migrate import migrate
-from clickhouse.rebuild import LATEST_ITEMS_MAX, read_known, read_partials, read_states
-from clickhouse.schema import ORDER_WIDE, STATEMENT_WIDE
+from clickhouse.rebuild import (
+    LATEST_ITEMS_MAX,
+    KnownTruncation,
+    read_known,
+    read_partials,
+    read_states,
+    read_truncations,
+)
+from clickhouse.schema import MIRRORS, ORDER_WIDE, STATEMENT_WIDE
+from clickhouse.truncation_table import TRUNCATION, Erasure, truncation_row
+from clickhouse.writer import Writer
 from streams.codec import loads
 from streams.statement_state import decode_partial
 from tests.integration.clickhouse_books import Server, running_server
 from tests.integration.clickhouse_rows import changed, edge_rows, encoded_state, order_row
+from trueup.model.change import Change, Truncation
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.model.registers import ItemTotal, LatestItem, LineTotal, Partial, PartialVersion
-from trueup.model.tables import Id
+from trueup.model.tables import BILLING_ITEM, Id
 
 pytestmark = pytest.mark.integration
 DATABASE = "books"
@@ -270,3 +281,36 @@ def test_a_server_that_dies_half_way_is_no_short_answer(tmp_path: Path) -> None:
         mortal.kill()
         with pytest.raises(UnavailableError):
             list(batches)
+
+
+def item(number: int, version: int, *, partition: int = 0, source: str = "settlement", deleted: bool = False) -> Change:
+    row = (number, 1, 9, 1, "sale", "1", 800, "USD", "statemented", VERSION.progress, VERSION.progress)
+    return Change(BILLING_ITEM, source, 1, number, version, 5, deleted, row, (), partition, number)
+
+
+def test_a_truncation_empties_the_mirror_of_its_partition_and_is_read_back(client: Client) -> None:
+    truncation = Truncation(BILLING_ITEM, "settlement", 50, 1_700_000_000_000_000, 2, 9)
+    rows = [
+        item(1, 10), item(2, 49), item(3, 50), item(4, 60), item(5, 10, partition=1), item(6, 10, source="site-b"),
+        item(7, 10), item(7, 70),
+    ]  # fmt: skip
+    writer = Writer(client, DATABASE, give_up_seconds=60)
+    tables = {
+        "billing_item": to_arrow(MIRRORS["billing_item"], [mirror_row(row) for row in rows]),
+        "truncation": to_arrow(TRUNCATION, [truncation_row("orders", number, truncation) for number in (0, 1)]),
+    }
+    for _ in range(2):
+        asyncio.run(writer.insert(tables))
+        asyncio.run(writer.erase([Erasure(truncation, 0)]))
+    writer.close()
+    found = client.query(
+        "SELECT toUInt8(billing_item_id), version, is_deleted, kafka_partition, toUnixTimestamp64Micro(committed_at), amount "
+        f"FROM {DATABASE}.billing_item FINAL ORDER BY 1"
+    ).result_rows
+    gone = (50, 1, 0, 1_700_000_000_000_000)
+    assert [row[:5] for row in found if row[0] < 3] == [(1, *gone), (2, *gone)]
+    assert [(row[0], row[2]) for row in found if row[0] > 2] == [(number, 0) for number in (3, 4, 5, 6, 7)]
+    assert {row[5] for row in found} == {8}
+    known = KnownTruncation("settlement", "billing_item", 50, 1_700_000_000_000_000, 2, 9)
+    assert [read_truncations(client, DATABASE, "orders", number) for number in (0, 1, 2)] == [[known], [known], []]
+    assert read_truncations(client, DATABASE, "statements", 0) == []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cdc.decode import ChangeDecoder
 from cdc.envelope import SourceIdentity, TableEnvelopes, TableShape, processing_stamp, transaction_stamp
 from cdc.pgoutput import UNCHANGED
+from trueup.model.change import Change
 from trueup.model.tables import BILLING_ITEM, ORDERS, STATEMENT, Table
 
 OIDS = {
@@ -57,7 +58,7 @@ def test_a_statement_survives(drawn: tuple[int, int, str, date, int, int, str, i
     ((key, value),) = envelopes(STATEMENT).insert(text, lsn, stamp, processing)
     assert key == orjson.dumps({"statement_id": number})
     change = ChangeDecoder(STATEMENT).decode(value, 3, 4)
-    assert change is not None
+    assert isinstance(change, Change)
     days = (day - date(1970, 1, 1)).days
     assert change.row == (number, shop, cycle, days, days, "USD", count, amount, status, None, time_us)
     assert (change.version, change.commit_us, change.deleted, change.source) == (lsn, commit_us, False, "settlement")
@@ -81,7 +82,7 @@ def test_an_update_leaves_the_row_as_it_is_now_under_its_key(old: Text, new: Tex
     held: dict[object, tuple[int, bytes]] = {}
     for key, value in events:
         change = decoder.decode(value, 0, 0)
-        assert change is not None
+        assert isinstance(change, Change)
         assert orjson.dumps({"order_id": change.key}) == key
         assert change.version > held.get(change.primary_key, (0, b""))[0] or change.version == 0
         held[change.primary_key] = (change.version, b"" if change.deleted else value)
@@ -100,7 +101,7 @@ def test_an_unchanged_large_value_is_taken_from_the_row_before(factors: str, lsn
     new = (*row[:6], UNCHANGED, b"completed", *row[8:])
     ((_, value),) = envelopes(ORDERS).update(row, new, lsn, transaction_stamp(1, 1, 1), processing_stamp(1))
     change = ChangeDecoder(ORDERS).decode(value, 0, 0)
-    assert change is not None
+    assert isinstance(change, Change)
     assert change.row is not None
     assert change.row[6:8] == (orjson.dumps(factors).decode(), "completed")
     assert change.moves == (("status", "paid", "completed"),)

@@ -25,6 +25,7 @@ from cdc.mapping import (
     text_of,
 )
 from tests.e2e.bad_messages import ORDER, envelope
+from trueup.model.change import Change
 from trueup.model.errors import ConfigurationError, InvalidRecord
 from trueup.model.tables import ORDERS
 
@@ -188,7 +189,7 @@ def test_a_flattened_message_is_the_row_itself() -> None:
     sent = orjson.dumps({**{name: held for name, held in ORDER.items() if name != "shop_id"}, "shopId": 7, **added})
     corrected = correct(KEY, sent, [Rename("shopId", "shop_id")])
     change = ChangeDecoder(ORDERS).decode(corrected.value, 3, 7)
-    assert change is not None
+    assert isinstance(change, Change)
     assert change.row is not None
     assert change.row[ORDERS.place("shop_id")] == 7
     with pytest.raises(InvalidRecord, match="says what the change is"):

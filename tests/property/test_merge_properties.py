@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.contributions import LATEST_MAX, Contribution, PartialSum, changed_by_key, contributions_of
+from streams.floors import Floors, floor_of
 from streams.merge import merge
 from tests.histories import Step, happened, steps
-from tests.source_log import changes_of
-from trueup.model.change import Change
+from tests.source_log import changes_of, decoded_of
+from trueup.model.change import Change, Truncation
 from trueup.model.registers import OrderBooks, PartialVersion
-from trueup.model.tables import Id
+from trueup.model.tables import BILLING_ITEM, ORDERS, PAYOUT_ITEM, Id
 
 VERSION = PartialVersion(1, 0)
 
@@ -43,6 +44,43 @@ def test_any_order_and_duplication_gives_the_same_registers(what: list[Step], da
     again = data.draw(st.lists(st.sampled_from(changes), max_size=10)) if changes else []
     shuffled = data.draw(st.permutations(changes + again))
     assert comparable(books_of(shuffled)) == comparable(books_of(changes))
+
+
+def books_with_truncations(events: list[Change | Truncation]) -> dict[Id, OrderBooks]:
+    """The books of changes and truncations, in this order."""
+    books: dict[Id, OrderBooks] = {}
+    floors = Floors()
+    for event in events:
+        if isinstance(event, Change):
+            one = books.setdefault(event.key, OrderBooks(event.key))
+            merge(one, event)
+            gone = floors.deletion_after(event)
+            if gone is not None:
+                merge(one, gone)
+            continue
+        floors.raise_to((event.source, event.table.name), floor_of(event))
+        for key, held in books.items():
+            tables = ((ORDERS, held.orders), (BILLING_ITEM, held.items), (PAYOUT_ITEM, held.lines))
+            for gone in floors.deletions(key, tables):
+                merge(held, gone)
+    return books
+
+
+@given(steps("orders", "billing_item", "payout_item", truncates=True), st.data())
+def test_truncations_commute_with_changes(what: list[Step], data: st.DataObject) -> None:
+    log = happened(what)
+    events = decoded_of(log)
+    again = data.draw(st.lists(st.sampled_from(events), max_size=10)) if events else []
+    plainly = books_with_truncations(events)
+    assert comparable(books_with_truncations(data.draw(st.permutations(events + again)))) == comparable(plainly)
+    live = {
+        (source, table.name, primary_key)
+        for one in plainly.values()
+        for table, registers in ((ORDERS, one.orders), (BILLING_ITEM, one.items), (PAYOUT_ITEM, one.lines))
+        for (source, primary_key), held in registers.items()
+        if not held.deleted
+    }
+    assert live == set(log.rows)
 
 
 @given(steps("orders", "billing_item", "payout_item"), st.data())

@@ -18,6 +18,7 @@ from streams.order_partition import OrderPartition
 from streams.statement_partition import StatementPartition
 from tests.histories import (
     PARTIAL_PARTITIONS,
+    WALKS,
     PartialSpec,
     Reading,
     Step,
@@ -26,6 +27,7 @@ from tests.histories import (
     partials,
     steps,
     straightforward,
+    walking_by,
 )
 from tests.partition_bench import (
     Bench,
@@ -99,7 +101,7 @@ def fingerprint(bench: Bench[OrderPartition]) -> dict[str, Any]:
     }
 
 
-ORDER_STEPS = steps("orders", "billing_item", "payout_item")
+ORDER_STEPS = steps("orders", "billing_item", "payout_item", truncates=True)
 
 
 @HALF
@@ -112,7 +114,8 @@ def test_orders_end_the_same_however_they_are_read(what: list[Step], data: st.Da
         other = order_bench(path / "other", cache_entities=data.draw(st.sampled_from((1, 1000))))
         try:
             straightforward(plain, messages)
-            reading.run(other, records_of(reading.arrival(messages)))
+            with walking_by(data.draw(WALKS)):
+                reading.run(other, records_of(reading.arrival(messages)))
             assert fingerprint(other) == fingerprint(plain)
             assert published_open(other.sent) == published_open(plain.sent) == held_open(other)
         finally:
@@ -144,7 +147,7 @@ def statement_fingerprint(bench: Bench[StatementPartition]) -> dict[str, Any]:
 
 
 @HALF
-@given(steps("statement", "payout"), partials(), st.data())
+@given(steps("statement", "payout", truncates=True), partials(), st.data())
 def test_statements_end_the_same_however_they_are_read(
     what: list[Step], specs: list[PartialSpec], data: st.DataObject
 ) -> None:
@@ -155,7 +158,8 @@ def test_statements_end_the_same_however_they_are_read(
         other = statement_bench(path / "other", partition_count=PARTIAL_PARTITIONS)
         try:
             straightforward(plain, messages)
-            reading.run(other, records_of(reading.arrival(messages)))
+            with walking_by(data.draw(WALKS)):
+                reading.run(other, records_of(reading.arrival(messages)))
             assert statement_fingerprint(other) == statement_fingerprint(plain)
             assert published_open(other.sent) == published_open(plain.sent) == held_open(other)
         finally:

@@ -23,6 +23,7 @@ WRITES = st.tuples(st.just("write"), TABLES, KEYS, KEYS, AMOUNTS, STATUSES, LATE
 POLLS = st.tuples(st.just("poll"))
 DEATHS = st.tuples(st.just("die"), st.integers(0, 6))
 DELETES = st.tuples(st.just("delete"), TABLES, KEYS)
+LOSSES = st.tuples(st.just("lose"))
 UNTOLD = st.tuples(st.just("untold"), KEYS, AMOUNTS)
 """An edit that leaves the time column as it was."""
 
@@ -57,6 +58,8 @@ def happen(polling: Polling, step: tuple[Any, ...]) -> None:
             books.tables["billing_item"][rest[0]] = {**row, "amount": rest[1]}
     elif kind == "poll":
         assert polling.poller.poll()
+    elif kind == "lose":
+        polling.lose_memory()
     else:
         polling.wire.dies_after = rest[0]
         with contextlib.suppress(Died):
@@ -89,6 +92,17 @@ def test_what_ends_within_the_overlap_is_found_by_the_next_poll(history: list[tu
             if step[0] == "poll":
                 assert polling.registers() == polling.books.decoded()
         polling.memory.close()
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.one_of(WRITES, POLLS, DEATHS, DELETES, UNTOLD, LOSSES), max_size=30))
+def test_a_lost_memory_leaves_no_row_behind(history: list[tuple[Any, ...]]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        polling = Polling(Path(directory), Books())
+        for step in [*history, ("lose",), ("poll",)]:
+            happen(polling, step)
+        polling.memory.close()
+    assert polling.registers() == polling.books.decoded()
 
 
 def assert_well_told(polling: Polling) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cdc.values import fragment_of
 
 BOOL, BYTEA, INT8, TEXT, FLOAT8, JSONB, NUMERIC = 16, 17, 20, 25, 701, 3802, 1700
-DATE, TIME, TIMESTAMP, TIMESTAMPTZ, UUID, TEXT_ARRAY = 1082, 1083, 1114, 1184, 2950, 1009
+DATE, TIME, TIMESTAMP, TIMESTAMPTZ, UUID, TEXT_ARRAY, TIMETZ, MONEY = 1082, 1083, 1114, 1184, 2950, 1009, 1266, 790
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,10 @@ DATE, TIME, TIMESTAMP, TIMESTAMPTZ, UUID, TEXT_ARRAY = 1082, 1083, 1114, 1184, 2
         (DATE, "10000-01-01", "10000-01-01"),
         (TIME, "01:00:00.5", 3_600_500_000),
         (TIME, "24:00:00", "24:00:00"),
+        (TIMETZ, "13:04:05.5+02", "11:04:05.5Z"),
+        (TIMETZ, "01:00:00+05:30", "19:30:00Z"),
+        (TIMETZ, "24:00:00+00", "24:00:00+00"),
+        (MONEY, "$1,000.00", "$1,000.00"),
         (UUID, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
         (BYTEA, "\\x00ff", "AP8="),
         (TEXT_ARRAY, '{a,"b c"}', '{a,"b c"}'),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cdc.source_check import HeldColumn, HeldTable, NeededTable, fits, table_faults
+from cdc.fitting import fits
+from cdc.source_check import HeldColumn, HeldTable, NeededTable, table_faults
 from cdc.source_tables import SourceTable
 from cdc.topic_check import config_faults, topic_faults
 from cdc.topics import TopicSpec

@@ -9,20 +9,20 @@ import pytest
 
 from cdc.dialect import UNAVAILABLE
 from tests.source_log import DECODERS, SOURCE, START_US, Row, envelope, row_of
-from trueup.model.change import Change
+from trueup.model.change import Change, Decoded
 from trueup.model.errors import InvalidRecord
 
 ITEM = row_of("billing_item")
 GOOD = orjson.loads(envelope(None, ITEM, "c", 7, START_US))
 
 
-def decode(value: bytes | None, table: str = "billing_item") -> Change | None:
+def decode(value: bytes | None, table: str = "billing_item") -> Decoded:
     return DECODERS[table].decode(value, 3, 9)
 
 
 def decoded(before: Row | None, after: Row | None, op: str, table: str = "billing_item") -> Change:
     change = decode(envelope(before, after, op, 7, START_US), table)
-    assert change is not None
+    assert isinstance(change, Change)
     return change
 
 
@@ -62,7 +62,7 @@ def test_a_tombstone_says_nothing() -> None:
 
 def test_milliseconds_stand_in_for_microseconds() -> None:
     change = decode(orjson.dumps(without_source("ts_us")))
-    assert change is not None
+    assert isinstance(change, Change)
     assert change.commit_us == START_US
 
 
@@ -84,7 +84,7 @@ def test_a_polled_deletion_has_its_own_version() -> None:
         {**orjson.loads(envelope(ITEM, None, "d", 7, START_US)), "source": with_source(polled=True)["source"]}
     )
     change = decode(polled)
-    assert change is not None
+    assert isinstance(change, Change)
     assert change.version == 7
 
 
@@ -107,7 +107,8 @@ def test_every_truncation_is_malformed() -> None:
         ({"payload": [GOOD]}, "wrong-type"),
         ({}, "missing-field"),
         ({**GOOD, "source": "here"}, "missing-field"),
-        ({**GOOD, "op": "t"}, "truncated"),
+        ({**GOOD, "op": "m"}, "unknown-operation"),
+        ({**GOOD, "op": "t", "source": {"name": "settlement"}}, "missing-field"),
         ({**GOOD, "op": None}, "unknown-operation"),
         ({**GOOD, "op": ["c"]}, "unknown-operation"),
         ({**GOOD, "op": {}}, "unknown-operation"),
@@ -178,7 +179,7 @@ def test_every_column_that_is_not_nullable_is_needed(table: str) -> None:
         value = orjson.dumps({**GOOD, "after": lacking})
         if column.nullable:
             change = decoder.decode(value, 0, 0)
-            assert change is not None
+            assert isinstance(change, Change)
             assert change.row is not None
             assert change.row[decoder.table.place(column.name)] is None
         else:

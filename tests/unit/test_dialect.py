@@ -12,7 +12,7 @@ import pytest
 from cdc.decode import ChangeDecoder
 from cdc.dialect import SCHEMAS_KEPT_MAX, declared_dialect
 from tests.source_log import START_US, envelope, row_of
-from trueup.model.change import Change
+from trueup.model.change import Change, Truncation
 from trueup.model.errors import InvalidRecord
 from trueup.model.tables import TABLES
 
@@ -37,7 +37,7 @@ def with_schema(fields: list[dict[str, Any]], row: dict[str, Any], **envelope_pa
 
 def decode(value: bytes, decoder: ChangeDecoder | None = None) -> Change:
     change = (decoder or ChangeDecoder(ITEMS)).decode(value, 3, 9)
-    assert change is not None
+    assert isinstance(change, Change)
     return change
 
 
@@ -93,7 +93,7 @@ def test_dates_as_text() -> None:
     schema = {"fields": [{"field": "after", "fields": [{"name": "io.debezium.time.IsoDate", "field": "period_start"}]}]}
     value = orjson.dumps({"schema": schema, "payload": {**PLAIN, "after": row}})
     change = ChangeDecoder(table).decode(value, 0, 0)
-    assert change is not None
+    assert isinstance(change, Change)
     assert change.row is not None
     assert change.row[table.place("period_start")] == 20_454
 
@@ -151,7 +151,11 @@ def test_a_tombstone_with_a_schema_says_nothing() -> None:
 
 
 def test_a_truncated_table_is_told() -> None:
-    assert refusal(orjson.dumps({**PLAIN, "op": "t", "before": None, "after": None})).code == "truncated"
+    whole = {**PLAIN, "op": "t", "before": None, "after": None}
+    flat = {"__op": "t", "__source_name": "settlement", "__source_lsn": 7, "__source_ts_us": START_US}
+    for message in (whole, {"schema": {"type": "struct"}, "payload": whole}, flat):
+        said = ChangeDecoder(ITEMS).decode(orjson.dumps(message), 3, 9)
+        assert said == Truncation(ITEMS, "settlement", 7, START_US, 3, 9)
 
 
 def versions(*sources: dict[str, Any]) -> list[int]:
@@ -206,6 +210,6 @@ def test_flags_of_mysql_are_small_numbers() -> None:
     for raw, flag in ((0, False), (1, True), (True, True)):
         value = orjson.dumps({**PLAIN, "after": {**row_of(table.name), column: raw}})
         change = ChangeDecoder(table).decode(value, 0, 0)
-        assert change is not None
+        assert isinstance(change, Change)
         assert change.row is not None
         assert change.row[table.place(column)] is flag

@@ -14,6 +14,7 @@ from cdc.files.mapping_file import read_mapping
 from cdc.files.refusals import FileRefused
 from cdc.files.store import FileStore
 from tests.file_desk import DAILY, DATA, NOTHING_GIVEN, expected_rows, loaded_rows, mapping, messages, stage
+from trueup.model.change import Change
 from trueup.model.tables import Column, Table
 
 FORMATS = [
@@ -126,10 +127,12 @@ def test_workers_read_the_messages() -> None:
     load = stage(store, DATA / "wepay_20260723.csv", mapping("wepay"))
     columns = (Column("reference", "text"), Column("amount", "money"), Column("currency", "currency"))
     decoder = ChangeDecoder(Table("settlement", "reference", "reference", columns))
-    changes = [decoder.decode(value, 0, 0) for _, value in messages(store, load)]
+    decoded = [decoder.decode(value, 0, 0) for _, value in messages(store, load)]
+    changes = [change for change in decoded if isinstance(change, Change)]
+    assert len(changes) == len(decoded)
     store.close()
-    assert [change.row for change in changes if change] == [
+    assert [change.row for change in changes] == [
         ("W-1", 123_450, "EUR"), ("W-2", -8_000, "EUR"), ("W;3", 5_000, "JPY"),
     ]  # fmt: skip
-    assert {change.source for change in changes if change} == {"wepay"}
-    assert [change.version for change in changes if change] == [load.number << 30 | line for line in (2, 3, 4)]
+    assert {change.source for change in changes} == {"wepay"}
+    assert [change.version for change in changes] == [load.number << 30 | line for line in (2, 3, 4)]

@@ -8,6 +8,7 @@ import pytest
 from reconcile.steps import leads_to
 from streams.merge import merge
 from tests.source_log import DECODERS, DEFAULTS
+from trueup.model.change import Change
 from trueup.model.registers import OrderBooks
 
 
@@ -29,7 +30,7 @@ def change_of(old: str, new: str, *, polled: bool) -> bytes:
 )
 def test_steps_of_orders(old: str, new: str, *, polled: bool, marks: int) -> None:
     change = DECODERS["orders"].decode(change_of(old, new, polled=polled), 0, 0)
-    assert change is not None
+    assert isinstance(change, Change)
     assert change.polled is polled
     books = OrderBooks(1)
     assert merge(books, change)

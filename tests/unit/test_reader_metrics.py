@@ -7,7 +7,7 @@ import time
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cdc.counters import Phase, ReaderCounters
+from cdc.counters import Gap, Phase, ReaderCounters
 from cdc.metrics import ANSWER_SECONDS_MAX, LOOP_SECONDS_MAX, ReaderMetrics, reader_alive, reader_parts
 
 NOW = 1_000_000.0
@@ -90,3 +90,31 @@ def test_a_loop_that_does_not_turn_is_dead() -> None:
     assert not reader_alive(counters)
     counters.turn()
     assert reader_alive(counters)
+
+
+def test_a_gap_is_told_until_it_is_made_up_for_and_counted_once() -> None:
+    counters = ReaderCounters()
+    counters.began_streaming()
+    gap = Gap("the slot trueup is gone", 4096, 1_767_225_600_000_000)
+    counters.found_gap(gap)
+    counters.found_gap(gap)
+    samples = samples_of(counters)
+    assert (samples["trueup_reader_gaps_total", ""], samples["trueup_reader_gap_open", ""]) == (1, 1)
+    history = reader_parts(counters)["history"]
+    assert not history.ready
+    assert history.error == (
+        "the slot trueup is gone: changes after 2026-01-01 00:00:00 UTC (position 4096) may be missing; they are copied"
+    )
+    counters.repaired_gap(1_767_225_660_000_000)
+    assert samples_of(counters)["trueup_reader_gap_open", ""] == 0
+    assert reader_parts(counters)["history"].error.endswith("all tables were copied again at 2026-01-01 00:01:00 UTC")
+    counters.found_gap(Gap("the source is another server", 1, 0))
+    assert samples_of(counters)["trueup_reader_gaps_total", ""] == 2
+
+
+def test_a_stopped_table_makes_it_unready() -> None:
+    counters = ReaderCounters()
+    counters.began_streaming()
+    counters.stopped["public.orders"] = "table public.orders has no column currency"
+    assert samples_of(counters)["trueup_reader_stopped_tables", ""] == 1
+    assert reader_parts(counters)["tables"] == (False, "table public.orders has no column currency")

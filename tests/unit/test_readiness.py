@@ -6,9 +6,12 @@ import socket
 import threading
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from trueup.embedded.ports import LOOPBACK, free_port
-from trueup.embedded.readiness import http_answers, kafka_answers, port_accepts, postgres_accepts
+from trueup.embedded.readiness import has_parts, http_answers, kafka_answers, port_accepts, postgres_accepts
+from trueup.model.health import Part
+from trueup.process_endpoint import ProcessState, serve_process
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,18 @@ def test_a_port_is_ready_once_something_listens() -> None:
         port = server.getsockname()[1]
         assert port_accepts(port)()
     assert not port_accepts(port)()
+
+
+def test_a_process_with_the_parts_that_count_is_ready_whatever_else_it_lacks() -> None:
+    parts = {"source": Part(ready=True), "tables": Part(ready=False, error="no column currency")}
+    server = serve_process(0, ProcessState(CollectorRegistry(), lambda: True, lambda: parts))
+    try:
+        url = f"http://{LOOPBACK}:{server.server_port}/readyz"
+        assert has_parts(url, ["source"])()
+        assert not has_parts(url, ["source", "tables"])()
+        assert not has_parts(url, ["unheard of"])()
+        assert not has_parts(url.replace("readyz", "healthz"), ["source"])()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not has_parts(url, ["source"])()

@@ -12,6 +12,7 @@ from reconcile.spec.errors import SpecError
 from reconcile.spec.load import load_spec, read_spec, shipped_specs
 from tests.source_log import envelope
 from tests.spec_books import HEAD, group_of, judged, rule_text
+from trueup.model.change import Change
 from trueup.model.tables import TABLES
 from trueup.model.toml_lines import line_of, lines_of
 
@@ -73,11 +74,11 @@ def test_a_leg_decodes_composite_keys_and_amounts_in_a_fixed_currency() -> None:
     day, _ledger, bank = group_of("").legs
     line = {"line_id": 1, "holder": "acme", "day": 7, "ref": None, "value": "1.25"}
     change = ChangeDecoder(bank.table).decode(envelope(None, line, "c", 1, 1), 0, 0)
-    assert change is not None
+    assert isinstance(change, Change)
     assert (change.primary_key, change.row) == (1, (1, "acme", 7, None, 125))
     row = {"account": "acme", "day": 7, "currency": "JPY", "opening": "5", "status": "open", "closed_at": None}
     change = ChangeDecoder(day.table).decode(envelope(None, row, "c", 1, 1), 0, 0)
-    assert change is not None
+    assert isinstance(change, Change)
     assert change.primary_key == '["acme",7]'
     assert dict(zip(day.topic_columns, change.row or (), strict=True))["opening"] == 5
 

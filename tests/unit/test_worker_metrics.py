@@ -19,7 +19,7 @@ from streams.worker_health import WorkerHealth
 def figures_of(windows: WindowCounters, latencies: LatencyCounts) -> WorkerFigures:
     stage = StageFigures(
         stage="orders", changes=70, in_progress=20, processed_us=1_500_000, quarantined_by_code={"not-finite": 2},
-        raised=3, latencies=latencies, windows=windows, partitions=4, watermark_us=0, lag_records=9,
+        skipped=5, truncations=1, raised=3, latencies=latencies, windows=windows, partitions=4, watermark_us=0, lag_records=9,
     )  # fmt: skip
     return WorkerFigures(ready=True, heartbeat_us=2_000_000, stages=[stage])
 
@@ -42,6 +42,8 @@ def test_figures_are_told_by_stage() -> None:
     windows.became_durable(50)
     samples = samples_of(figures_of(windows, LatencyCounts()))
     assert samples["trueup_changes_total", "orders"] == 70
+    assert samples["trueup_messages_skipped_total", "orders"] == 5
+    assert samples["trueup_truncations_total", "orders"] == 1
     assert samples["trueup_changes_in_progress", "orders"] == 20
     assert samples["trueup_rows_written_total", "orders", "order_wide"] == 40
     assert samples["trueup_windows_total", "orders"] == 1

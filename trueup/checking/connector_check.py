@@ -11,8 +11,8 @@ from cdc.connect_offsets import ConnectorOffsets
 from cdc.connect_rest import ConnectorStatus, ConnectRest
 from cdc.connector_config import NO_DATA_MODES, config_faults, connector_config, connector_name
 from cdc.postgres_slot import find_slot
-from cdc.postgres_snapshot import read_mark
 from cdc.postgres_source import address_of, connect
+from cdc.postgres_state import read_postgres_state
 from cdc.source_check import check_source
 from cdc.source_tables import SourceTable, settlement_tables
 from cdc.topic_check import check_topics
@@ -155,7 +155,7 @@ def _copy_faults(settings: Settings) -> list[Fault]:
     source = settings.source
     with connect(source) as connection:
         slot = find_slot(connection, source)
-    mark = read_mark(settings.kafka.bootstrap, source.name)
+    mark = read_postgres_state(settings.kafka.bootstrap, source.name).mark
     if slot is not None and not slot.lost and mark is not None and mark.slot == source.slot:
         return []
     what = f"no copy of the tables belongs to slot {source.slot}, and the connector makes none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from trueup.cli.cdc_connector import check, register, status
+from trueup.cli.cdc_snapshot import snapshot
 
 cdc = typer.Typer(help="The change streams of the source.", no_args_is_help=True)
 
@@ -14,5 +15,5 @@ def options() -> None:
     """The change streams of the source."""
 
 
-for command in (check, register, status):
+for command in (check, register, snapshot, status):
     cdc.command()(command)

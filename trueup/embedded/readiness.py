@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import socket
+import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+import orjson
 import psycopg2
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -28,6 +30,26 @@ def http_answers(url: str) -> Callable[[], bool]:
             with urllib.request.urlopen(url, timeout=CHECK_TIMEOUT_SECONDS) as response:
                 return bool(response.status == HTTP_OK)
         except (OSError, http.client.HTTPException):
+            return False
+
+    return ready
+
+
+def has_parts(url: str, names: Collection[str]) -> Callable[[], bool]:
+    """Ready when the process whose `/readyz` is at `url` says so of these parts, whatever else it lacks."""
+
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=CHECK_TIMEOUT_SECONDS) as response:
+                answer = response.read()
+        except urllib.error.HTTPError as error:
+            answer = error.read()
+        except (OSError, http.client.HTTPException):
+            return False
+        try:
+            parts = orjson.loads(answer)["parts"]
+            return all(parts[name]["ready"] for name in names)
+        except (ValueError, KeyError, TypeError):
             return False
 
     return ready

@@ -30,3 +30,25 @@ class Change(NamedTuple):
     partition: int
     offset: int
     polled: bool = False
+
+
+class Truncation(NamedTuple):
+    """All rows of one table of one source with a version below `version` are gone as of that version."""
+
+    table: Table
+    source: str
+    version: int
+    commit_us: int
+    partition: int
+    offset: int
+
+
+class Incomplete(NamedTuple):
+    """A change whose source left out values that it did not touch: the row has placeholders at `holes`."""
+
+    change: Change
+    holes: tuple[int, ...]
+
+
+Decoded = Change | Truncation | Incomplete | None
+"""What one message says; None for one that says nothing of the table's rows (a tombstone)."""

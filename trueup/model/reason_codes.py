@@ -7,6 +7,7 @@ from typing import Final
 REASON_CODES: Final = (
     "amount-overflow",
     "float-amount",
+    "incomplete-row",
     "malformed-amount",
     "malformed-command",
     "malformed-heartbeat",
@@ -30,7 +31,6 @@ REASON_CODES: Final = (
     "statement-format",
     "too-fine",
     "too-large",
-    "truncated",
     "unknown-currency",
     "unknown-operation",
     "wrong-key",

@@ -1,0 +1,152 @@
+"""The least privileges that the documentation names, TLS with certificates checked, and passwords from files."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
+
+from cdc.postgres_source import connect
+from cdc.source_check import NeededTable, check_source
+from cdc.source_tables import settlement_tables
+from tests.integration.cdc_stack import Reader, Source, Stack, reading, running_stack, wait_until
+from tests.integration.tls_front import tls_front
+from trueup.embedded.ports import LOOPBACK
+from trueup.model.errors import ConfigurationError
+from trueup.model.tables import TABLES
+from trueup.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(tmp_path_factory.mktemp("access")) as stack:
+        yield stack
+
+
+def certificate(name: str, signer: Pair | None = None) -> Pair:
+    """A certificate for a name and for this machine; without a signer an authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(signer[0].subject if signer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
+    )
+    if signer:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(LOOPBACK))])
+        made = made.add_extension(names, critical=False)
+    return made.sign(signer[1] if signer else key, hashes.SHA256()), key
+
+
+def write_pair(directory: Path, name: str, pair: Pair) -> tuple[str, str]:
+    crt, key = directory / f"{name}.crt", directory / f"{name}.key"
+    crt.write_bytes(pair[0].public_bytes(serialization.Encoding.PEM))
+    key.touch(mode=0o600)
+    form = serialization.PrivateFormat.PKCS8
+    key.write_bytes(pair[1].private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    return str(crt), str(key)
+
+
+def server_context(directory: Path, authority: Pair, root: str) -> ssl.SSLContext:
+    """Of a server that takes clients with a certificate of the authority alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*write_pair(directory, "server", certificate("server", authority)))
+    context.load_verify_locations(root)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def documented_statements() -> list[str]:
+    """The SQL of docs/cdc.md that sets up a source."""
+    section = (
+        (ROOT / "docs" / "cdc.md").read_text("utf-8").partition("## What the source needs")[2].partition("\n## ")[0]
+    )
+    found = re.search(r"```sql\n(.+?)```", section, re.DOTALL)
+    assert found is not None
+    return [statement for statement in found[1].split(";\n") if statement.strip()]
+
+
+def test_a_role_with_the_documented_rights_and_no_more_reads_everything(stack: Stack, tmp_path: Path) -> None:
+    source = stack.source("least")
+    for name in TABLES:
+        source.query(f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT")
+    for statement in documented_statements():
+        source.query(statement)
+    password = tmp_path / "password"
+    password.write_text("change it\n")
+    least = source.settings.source.model_copy(
+        update={"user": "settlement_reader", "password": SecretStr("not this one"), "password_file": str(password)}
+    )
+    limited = Source(stack, Settings(source=least, kafka=source.settings.kafka))
+    needed = [NeededTable(one, TABLES[one.name].columns, "") for one in settlement_tables("public")]
+    assert [fault.what for fault in check_source(least, needed).faults] == ["the slot least does not exist"]
+    with reading(limited) as reader:
+        reader.catch_up(source)
+        source.query("INSERT INTO rule VALUES (1, 'daily', true, 10, 'USD', false)")
+        source.query("TRUNCATE rule")
+        reader.catch_up(source)
+        assert check_source(least, needed).faults == []
+    assert source.truncates()
+    rights = source.query(
+        "SELECT rolsuper, rolcreaterole, rolcreatedb, rolbypassrls FROM pg_roles WHERE rolname = 'settlement_reader'"
+    )
+    assert rights == [(False, False, False, False)]
+
+
+def test_every_connection_speaks_tls_and_checks_the_server(stack: Stack, tmp_path: Path) -> None:
+    source = stack.source("tls")
+    authority = certificate("authority")
+    root, _ = write_pair(tmp_path, "root", authority)
+    sslcert, sslkey = write_pair(tmp_path, "client", certificate("reader", authority))
+    with tls_front(server_context(tmp_path, authority, root), source.settings.source.port) as front:
+        files = {"sslrootcert": root, "sslcert": sslcert, "sslkey": sslkey}
+        sealed = source.settings.source.model_copy(update={"port": front.port, "sslmode": "verify-full", **files})
+        with reading(Source(stack, Settings(source=sealed, kafka=source.settings.kafka))) as reader:
+            reader.catch_up(source)
+            source.query("INSERT INTO rule VALUES (1, 'daily', true, 10, 'USD', false)")
+            reader.catch_up(source)
+        assert source.mirror() == source.truth()
+        # The reader's own, replication, the clock, the watch, and questions for domains: all of them came this way.
+        assert len(front.clients) >= 5
+        assert all("(('commonName', 'reader'),)" in client for client in front.clients)
+        assert front.refused == 0
+        other, _ = write_pair(tmp_path, "other", certificate("another authority"))
+        for change, what in (
+            ({"sslrootcert": other}, "certificate verify failed"),
+            ({"sslrootcert": str(tmp_path / "absent")}, "does not exist"),
+            ({"host": "localhost"}, "does not match host name"),
+            ({"port": source.settings.source.port}, "does not support SSL"),
+        ):
+            with pytest.raises(ConfigurationError, match=what):
+                connect(sealed.model_copy(update=change))
+
+
+def test_a_password_file_that_is_not_there_is_told(stack: Stack) -> None:
+    source = stack.source("unlocked")
+    missing = source.settings.source.model_copy(update={"password_file": "/nowhere/password"})
+    reader = Reader(Settings(source=missing, kafka=source.settings.kafka))
+    wait_until(lambda: reader.error is not None)
+    reader.stop()
+    assert isinstance(reader.error, ConfigurationError)
+    assert reader.error.where == "source.password_file = /nowhere/password"

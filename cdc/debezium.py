@@ -68,16 +68,16 @@ def _watch(settings: Settings, stop: threading.Event, counters: ReaderCounters, 
     counters.turn()
     with ExitStack() as session:
         connection = session.enter_context(connect(source))
-        prepare(connection, source, tables)
         rest = session.enter_context(closing(ConnectRest(settings.connect.url)))
         registered = rest.config(name)
         counters.phase, counters.failing = Phase.SNAPSHOT, None
-        if not copied_by_connector(registered):
-            if not copy_first(connection, settings, tables, counters, stop):
-                return
-            if registered is None:
-                rest.register(name, connector_config(settings, tables))
-                _log.info("connector_registered", connector=name, url=settings.connect.url)
+        if copied_by_connector(registered):
+            prepare(connection, source, tables)
+        elif not copy_first(connection, settings, tables, counters, stop):
+            return
+        elif registered is None:
+            rest.register(name, connector_config(settings, tables))
+            _log.info("connector_registered", connector=name, url=settings.connect.url)
         ends = EndOffsets(bootstrap, [table.topic(source.name) for table in tables])
         producer = session.enter_context(closing(DeliveryProducer(bootstrap)))
         topic = settings.connect.offsets_topic

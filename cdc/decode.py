@@ -111,10 +111,6 @@ class ChangeDecoder:
             return Truncation(self.table, name, version, commit_us, partition, offset)
         before, after = envelope.get("before"), envelope.get("after")
         deleted = operation == "d"
-        if deleted and version and source.get("polled") is not True:
-            # Debezium gives a row that moves to another key one position for both its deletion and its creation. Nothing else
-            # can lie at the position before, so the creation wins wherever only the primary key tells rows apart.
-            version -= 1
         image = before if deleted else after
         if type(image) is not dict:
             lacking = "before" if deleted else "after"
@@ -130,7 +126,7 @@ class ChangeDecoder:
         primary_key = self._composite_key(row) if self.table.also_primary else row[self._primary_place]
         change = Change(
             self.table, name, row[self._key_place], primary_key,  # type: ignore[arg-type]
-            version, commit_us, deleted, row, moves, partition, offset, source.get("polled") is True,
+            _before(version, source) if deleted else version, commit_us, deleted, row, moves, partition, offset, source.get("polled") is True,
         )  # fmt: skip
         return Incomplete(change, holes) if holes and not deleted else change
 
@@ -269,6 +265,15 @@ def _commit_us(microseconds: object, milliseconds: object) -> int:
     if not 0 <= commit_us < _COMMIT_LIMIT_US:
         raise InvalidRecord("out-of-range", f"the commit time {commit_us} is outside the years 1970 to 2299")
     return commit_us
+
+
+def _before(position: int, source: Mapping[str, Any]) -> int:
+    """The version of a deletion: just before its record, where nothing else can lie.
+
+    Debezium gives a row that moves to another key one position for both its deletion and its creation; so the creation wins
+    wherever only the primary key tells rows apart.
+    """
+    return position if position == 0 or source.get("polled") is True else position - 1
 
 
 def _milliseconds(value: object) -> int:

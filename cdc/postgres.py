@@ -85,7 +85,7 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
         session.enter_context(closing(producer))
         replication = ReplicationConnection(conninfo_of(source), address_of(source))
         session.enter_context(closing(replication))
-        publishing = Publishing(source, __version__, partial(_domains, source), producer, counters, tables)
+        publishing = Publishing(source, __version__, partial(domains_of, source), producer, counters, tables)
         mark = usable_mark(connection, replication, publishing, state)
         for label, reason in altered.items():
             publishing.stop(label, reason)
@@ -110,6 +110,7 @@ def _read(settings: Settings, stop: threading.Event, counters: ReaderCounters, t
         ChangeStream(replication, publishing, clock, _now_us).run(stop)
 
 
-def _domains(source: SourceSettings) -> Mapping[int, int]:
+def domains_of(source: SourceSettings) -> Mapping[int, int]:
+    """The base types of the domains of a source, asked for over a connection of its own."""
     with connect(source) as connection:
         return domain_bases(connection)

@@ -137,10 +137,10 @@ class Stack:
                         "user": ROLE,
                         "database": DATABASE,
                         "password": SecretStr(self.postgres.password()),
+                        "reader": self._reader,
                         # The embedded server has no certificate, and its password is known.
                         **dict.fromkeys(("password_file", "sslrootcert", "sslcert", "sslkey"), ""),
                         "sslmode": "prefer",
-                        "reader": self._reader,
                     }
                 ),
                 "connect": base.connect.model_copy(

@@ -15,5 +15,5 @@ def options() -> None:
     """The change streams of the source."""
 
 
-for command in (check, register, status, snapshot):
+for command in (check, register, snapshot, status):
     cdc.command()(command)

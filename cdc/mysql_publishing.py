@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import structlog
 
+from cdc.broadcast import BROADCAST
 from cdc.counters import ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.mysql_columns import MysqlColumn
@@ -19,9 +19,6 @@ from cdc.topics import QUARANTINE_TOPIC
 from trueup.model.errors import InvalidRecord
 
 _log = structlog.get_logger()
-
-_BROADCAST: Final = ("trueup-broadcast", b"1")
-"""Says that a message stands in every partition of its topic."""
 
 Make = Callable[[BinlogEnvelopes], list[Event]]
 
@@ -121,7 +118,7 @@ class BinlogPublishing:
         topic = table.topic(self.identity.name)
         value = truncation(self.identity, table, place, stamp, time.time_ns() // 1000)
         for partition in range(len(self.producer.positions()[topic])):
-            self.producer.send(topic, None, value, partition, [_BROADCAST])
+            self.producer.send(topic, None, value, partition, [BROADCAST])
 
     def table(self, place: tuple[str, str], columns: tuple[MysqlColumn, ...]) -> BinlogTable | None:
         """The publisher of a table with these columns; None for a table that is none of ours."""

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import structlog
 
+from cdc.broadcast import BROADCAST
 from cdc.counters import ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.envelope import Event, SourceIdentity, TableEnvelopes, TableShape
@@ -22,9 +23,6 @@ _CONNECTORS: Final = {"postgres": "postgresql", "mysql": "mysql"}
 QUARANTINED_BYTES_MAX: Final = 256 * 1024
 OID_OF_USERS_MIN: Final = 16_384
 """Types from here on were made in this database."""
-
-BROADCAST_HEADER: Final = "trueup-broadcast"
-"""Says that a message stands in every partition of its topic."""
 
 _log = structlog.get_logger()
 
@@ -77,7 +75,7 @@ class TablePublisher:
         """Say in every partition that the rows with a version below `lsn` are gone. Errors: InvalidRecord, UnavailableError."""
         value = self.envelopes.truncate(lsn, transaction, processing)
         for partition in range(self._producer.partition_count(self._topic)):
-            self._send(self._topic, None, value, partition, [(BROADCAST_HEADER, b"1")])
+            self._send(self._topic, None, value, partition, [BROADCAST])
 
     def quarantine(self, raw: bytes, lsn: int, error: InvalidRecord) -> None:
         """Keep a change that cannot be published, with its place and the reason; the stream goes on."""

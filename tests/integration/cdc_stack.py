@@ -17,12 +17,12 @@ from psycopg2 import connect as connect_psycopg2
 from psycopg2.extensions import make_dsn
 from pydantic import SecretStr
 
+from cdc.broadcast import BROADCAST_HEADER
 from cdc.counters import ReaderCounters
 from cdc.decode import ChangeDecoder
 from cdc.delivery import DeliveryProducer, end_offsets
 from cdc.heartbeat import COMMIT_SKEW_US
 from cdc.postgres import run
-from cdc.publishing import BROADCAST_HEADER
 from cdc.source_tables import SourceTable
 from cdc.topics import ensure_topics, source_topic, source_topics, topic_plan
 from trueup.embedded.kafka.broker import Kafka

@@ -106,7 +106,8 @@ def test_a_moved_row_takes_two_places() -> None:
     made = BinlogEnvelopes(IDENTITY, TABLE, COLUMNS)
     gone, come = made.update(ROW, [8, *ROW[1:]], PLACE, STAMP, 0)
     assert (gone[0], come[0]) == (b'{"order_id":7}', b'{"order_id":8}')
-    assert PLACE.version == decoded(gone).version < decoded(come).version
+    # The decoder puts every deletion just before its record.
+    assert PLACE.version - 1 == decoded(gone).version < decoded(come).version
     assert len(made.update(ROW, [7, 2, *ROW[2:]], PLACE, STAMP, 0)) == 1
 
 

@@ -56,10 +56,10 @@ def test_first_look_waits_for_the_value(sampler: Sampler) -> None:
 
 
 def test_a_page_does_not_wait_for_a_slow_figure(sampler: Sampler) -> None:
-    slow = Figure(Query("SELECT 1"), Counted(0.5))
+    slow = Figure(Query("SELECT 1"), Counted(3.0))
     began_at = time.monotonic()
     (sample,) = sampler.look([slow], 0.02)
-    assert time.monotonic() - began_at < 0.4
+    assert time.monotonic() - began_at < 2.0
     assert (sample.value, sample.read_at, sample.age_seconds, sample.error) == (None, None, None, "")
     assert sampler.look([slow], PATIENCE_SECONDS)[0].value == 1
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from clickhouse.case_reader import Page
 from clickhouse.query import Query
 from dashboards.access.account import Role
 from dashboards.pages import orders
@@ -38,8 +37,8 @@ class OneOrder:
     def rows(self, query: Query) -> list[dict[str, Any]]:
         return [self.row] if ".v_orders" in query.text or ".v_source_orders" in query.text else []
 
-    def page(self, *_given: object, **_named: object) -> Page:
-        return Page([], "")
+    def page_rows(self, *_given: object, **_named: object) -> list[dict[str, Any]]:
+        return []
 
     def page_query(self, *_given: object, **_named: object) -> Query:
         return Query("SELECT 1")

@@ -22,7 +22,7 @@ from tests.integration.mysql_stack import MysqlSource, MysqlStack, reading, runn
 from tests.integration.mysql_workload import BinlogWriter
 from trueup.model.errors import ConfigurationError
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 20

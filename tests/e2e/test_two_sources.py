@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.rig import Rig, running_rig
 from trueup.inspection import order_timeline
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(400)]
 
 SITE = "settlement_b"
 ORDER = (

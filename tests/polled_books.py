@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -114,7 +115,7 @@ class Books:
     def decoded(self) -> dict[str, dict[Id, Row]]:
         """The rows as decoding tells them: amounts in minor units."""
         return {
-            name: {key: {**row, "amount": round(float(row["amount"]) * 100)} for key, row in rows.items()}
+            name: {key: {**row, "amount": int(Decimal(str(row["amount"])).scaleb(2))} for key, row in rows.items()}
             for name, rows in self.tables.items()
         }
 

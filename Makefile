@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Python code beside tests; a folder that is absent is left out.
 PACKAGES := $(wildcard trueup cdc clickhouse reconcile streams dashboards benchmarks)
 # The whole test run, whatever hangs: pytest stops by itself after TEST_SECONDS, and is stopped a little later.
-TEST_SECONDS ?= 4200
+TEST_SECONDS ?= 4800
 
 .PHONY: help setup setup-python demo test check format bench lock clean
 

@@ -62,7 +62,7 @@ def assert_books_agree(rig: Rig, *, quarantined: int = 0) -> None:
     """Fails with everything that is wrong; says what was compared."""
     books = check_books(rig, quarantined=quarantined)
     log.info("books", **books._replace(wrong=books.wrong[:SHOWN_MAX])._asdict())
-    assert books.wrong == [], f"{len(books.wrong)} faults\n{rig.logs('worker', 'cdc')}"
+    assert books.wrong == [], f"{len(books.wrong)} faults: {books.wrong[:SHOWN_MAX]}\n{rig.logs('worker', 'cdc')}"
     assert min(books.totals, books.rows, books.planted, books.standing) > 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from trueup.inspection import order_timeline
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(400)]
 
 SITE = "settlement_b"
+SECONDS_STILL = 3.0
 ORDER = (
     "INSERT INTO orders VALUES (%s, 7, 'USD', 12, 1, 1, NULL, 'paid', NULL, now());"
     "INSERT INTO billing_item VALUES (%s, %s, 7, 3, 'sale', %s, 10, 'USD', 'statemented', now(), now())"
@@ -63,7 +65,16 @@ def assert_time_waits(rig: Rig, dsn: str) -> None:
 
     rig.supervisor.pause("cdc-2")
     trade_and_wait(4, 14)
-    stopped = watermark()
+    # What was told before the pause may still be on its way.
+    read: list[object] = []
+
+    def has_stopped() -> bool:
+        time.sleep(SECONDS_STILL)
+        read.append(watermark())
+        return read[-1] in read[:-1]
+
+    rig.wait("time has stopped", has_stopped, 60, "worker")
+    stopped = read[-1]
     trade_and_wait(5, 15)
     assert watermark() == stopped
     rig.supervisor.resume("cdc-2")

@@ -9,6 +9,9 @@ PACKAGES := $(wildcard trueup cdc clickhouse reconcile streams dashboards benchm
 # The whole test run, whatever hangs: pytest stops by itself after TEST_SECONDS, and is stopped a little later.
 TEST_SECONDS ?= 4800
 
+# Tests and the demo start many processes; without its cache each of them would compile the whole code again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup setup-python demo test check format bench lock clean
 
 help: ## list the targets

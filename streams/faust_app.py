@@ -112,6 +112,7 @@ def create_app(
     owner: PartitionOwner,
     limits: Limits | None = None,
     group: str = "",
+    member: str | None = None,
 ) -> StreamApp:
     """The application: one agent per stage, concurrency 1, that awaits its handler for each batch.
 
@@ -123,6 +124,7 @@ def create_app(
         owner: told of assigned and revoked partitions.
         limits: bounds; None for the defaults with the settings' batch size.
         group: consumer group, if it is not that of the settings.
+        member: name of the worker in the group, which no other worker has at the same time; None for a new one each time.
     """
     limits = limits or Limits(batch_records_max=settings.streams.batch_max_records)
     app = StreamApp(
@@ -140,11 +142,12 @@ def create_app(
         topic_partitions=settings.kafka.partitions,
         consumer_auto_offset_reset="earliest",
         consumer_metadata_max_age_ms=METADATA_AGE_MS_MAX,
+        consumer_group_instance_id=member,
         consumer_max_fetch_size=limits.partition_fetch_bytes_max,
         broker_client_id="trueup",
         broker_commit_interval=limits.commit_interval_seconds,
         broker_session_timeout=limits.session_seconds_max,
-        broker_heartbeat_interval=limits.session_seconds_max / 5,
+        broker_heartbeat_interval=limits.session_seconds_max / 10,
         broker_rebalance_timeout=limits.rebalance_seconds_max,
         broker_request_timeout=REQUEST_TIMEOUT_SECONDS,
         stream_wait_empty=True,

@@ -16,6 +16,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, credentials
 from streams.assignor import NumberAssignor
 from streams.batch import Record, TopicPartition
 from streams.durable import LogBounds
+from streams.fetch_pace import pace_fetches
 
 log = structlog.get_logger()
 
@@ -67,6 +68,20 @@ class FetchThread(AIOKafkaConsumerThread):
             connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
             **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+
+    async def on_start(self) -> None:
+        """Start the consumer, and pace its fetches."""
+        await super().on_start()
+        pace_fetches(self._ensure_consumer()._fetcher)
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group after a clean stop; after a failure stay its member, for the process comes back soon."""
+        consumer = self._consumer
+        app: Any = self.app
+        if consumer is not None and app.batch_consumer.failure is None and app.crash_reason is None:
+            # A member with a name of its own is never taken out of the group by aiokafka, one without a name always is.
+            consumer._coordinator._group_instance_id = None
+        await super().on_thread_stop()
 
     async def fetch(self, partitions: frozenset[TopicPartition], records_max: int) -> Fetched:
         """Records of these partitions as soon as there are any; empty after `POLL_SECONDS`.

@@ -46,7 +46,7 @@ class HeartbeatReader(threading.Thread):
                 "group.id": "trueup-heartbeats",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 20,
+                "fetch.wait.max.ms": 100,
                 "queued.max.messages.kbytes": 16_384,
                 "allow.auto.create.topics": True,
             }

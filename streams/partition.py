@@ -298,8 +298,13 @@ class EntityPartition(StatePartition[StateT]):
         }
 
     def has_news(self) -> bool:
-        """Whether anything happened since the last window, or its watermark has not been written for long."""
+        """Whether any state changed since the last window, or its offsets and watermark have not been written for long.
+
+        Offsets that move alone, with what only tells how far others are, wait for the watermark that moves with them.
+        """
         waited_us = self.watermark_us - self._last_snapshot_watermark_us
+        if 0 < waited_us < WATERMARK_WRITTEN_EVERY_US:
+            return bool(self._dirty)
         return super().has_news() or waited_us >= WATERMARK_WRITTEN_EVERY_US
 
     def snapshot(self, encoded: Mapping[Id, bytes], now_us: int) -> Snapshot:

@@ -115,7 +115,7 @@ class ReferenceReader(threading.Thread):
                 "group.id": "trueup-references",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 20,
+                "fetch.wait.max.ms": 100,
                 "queued.max.messages.kbytes": 16_384,
                 "allow.auto.create.topics": True,
             }

@@ -8,6 +8,7 @@ one fills; a crash anywhere replays from the durable offsets to the same ids and
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -32,6 +33,9 @@ BUSY_CHANGES: Final = 4_000
 
 BUSY_INTERVALS_MAX: Final = 4
 """How many intervals a busy stage's window may last; it ends before when it holds `flush_max_changes`."""
+
+TOLD_EVERY_SECONDS: Final = 0.2
+"""How often the next stage hears how far a stage is: a message to every partition, each a request to the broker."""
 
 DRAIN_SECONDS: Final = 30.0
 """How long one attempt waits for Kafka to acknowledge a window's messages."""
@@ -121,6 +125,8 @@ class StageRunner:
         self._window_lock = asyncio.Lock()
         self._changes_at_window = 0
         self._intervals_waited = 0
+        self._told_at = 0.0
+        self._untold = False
 
     @property
     def in_progress(self) -> int:
@@ -144,6 +150,14 @@ class StageRunner:
         """Bring every partition to its present watermark."""
         for partition in self.partitions.values():
             partition.advance(self._clock.watermark_us(partition.number, self.topics, partition.ends))
+        self._untold = True
+        if time.monotonic() - self._told_at >= TOLD_EVERY_SECONDS:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell the next stage how far this one is."""
+        self._told_at = time.monotonic()
+        self._untold = False
         if self._on_advanced is not None and self.partitions:
             self._on_advanced(self.partitions.values())
 
@@ -151,6 +165,9 @@ class StageRunner:
         """Close a window every interval, a busy stage's later, until cancelled; a failed window ends the worker."""
         while True:
             await asyncio.sleep(self._flush_interval_seconds)
+            if self._untold:
+                # What moved last, before the source fell silent.
+                self._tell()
             self._intervals_waited += 1
             if not self._is_busy():
                 await self.flush()
@@ -209,6 +226,8 @@ class StageRunner:
         `committed` is partition → topic → next offset that the group has committed.
         """
         positions: dict[TopicPartition, int] = {}
+        # Nothing is told of a partition between its opening and `adopt`.
+        self._untold = False
         for number, offsets in sorted(committed.items()):
             if number not in self.partitions:
                 await self._open(number, offsets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from cdc.decode import ChangeDecoder
@@ -25,6 +26,7 @@ from streams.case_partition import CasePartition
 from streams.case_recovery import CaseRecovery
 from streams.faust_app import StreamApp, create_app, run_worker
 from streams.leg_partition import legs_markers
+from streams.membership import member_name
 from streams.messages import TopicNames
 from streams.metrics import WorkerMetrics
 from streams.mirror_partition import MirrorPartition
@@ -50,6 +52,7 @@ from streams.worker import (
     totals_markers,
 )
 from trueup.case_policy import policy_of
+from trueup.embedded.runtime import DataDirLock
 from trueup.group_wiring import GroupOpener, LegOpener, Place, consumer_group, stages_of_specs
 from trueup.model.tables import MIRRORED_TABLES, REFERENCE_TABLES, TABLES
 from trueup.process_endpoint import ProcessState, serve_process
@@ -58,6 +61,10 @@ from trueup.user_specs import read_user_specs
 
 CLICKHOUSE_GIVE_UP_SECONDS: Final = 20.0
 """One attempt to insert; the stage repeats it for as long as ClickHouse is away."""
+
+
+LOCK_FILE: Final = "worker.lock"
+"""Held by the one process that is the worker of a directory."""
 
 
 STATEMENT_WEIGHT: Final = 8
@@ -120,7 +127,7 @@ def stages_of_sources(sources: Sequence[SourceSettings]) -> tuple[Stage, ...]:
 class _Builder:
     """Builds the stages of one worker."""
 
-    def __init__(self, settings: Settings, number: int) -> None:
+    def __init__(self, settings: Settings, directory: Path) -> None:
         self.settings = settings
         source = settings.source
         self.topics = settlement_topics(settings.sources)
@@ -131,7 +138,7 @@ class _Builder:
         self.producer = DeliveryProducer(settings.kafka.bootstrap)
         self.client = connect(settings.clickhouse)
         self.writer = Writer(self.client, settings.clickhouse.database, give_up_seconds=CLICKHOUSE_GIVE_UP_SECONDS)
-        self.directory = settings.data_dir / f"worker-{number}"
+        self.directory = directory
         schemas = {one.name: one.schema_name for one in settings.more_sources}
         self.outputs = {
             stage.name: Output(stage.name, self.producer.send, TopicNames(source.schema_name, schemas), wall_clock_us)
@@ -204,7 +211,8 @@ class _Builder:
         for stages, group in parts:
             names = [stage.name for stage in stages]
             handlers = {name: runners[name].handle for name in names}
-            app = create_app(self.settings, stages, handlers, StageOwner(worker, names), group=group)
+            member = member_name(self.directory, [topic for stage in stages for topic in stage.topics])
+            app = create_app(self.settings, stages, handlers, StageOwner(worker, names), group=group, member=member)
             self.apps.update(dict.fromkeys(names, app))
             made.append(app)
         return made
@@ -301,8 +309,15 @@ class _CaseOpener:
 
 
 def run_stream_worker(settings: Settings, number: int, metrics_port: int | None) -> int:
-    """Run one worker until SIGTERM; the exit code of its process."""
-    builder = _Builder(settings, number)
+    """Run one worker until SIGTERM; the exit code of its process.
+
+    Errors: ConfigurationError when another process is the worker of this number.
+    """
+    directory = settings.data_dir / f"worker-{number}"
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = DataDirLock(directory, LOCK_FILE)
+    lock.acquire()
+    builder = _Builder(settings, directory)
     runners = {stage.name: builder.runner(stage) for stage in builder.stages}
     worker = Worker(
         runners, builder.outputs, builder.clocks, settings.kafka.bootstrap, builder.references,
@@ -321,3 +336,4 @@ def run_stream_worker(settings: Settings, number: int, metrics_port: int | None)
         worker.stop()
         builder.writer.close()
         builder.client.close()
+        lock.release()

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.site import PASSWORD, Site
 from trueup.dashboard_wiring import sign_in_address
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 UNAUTHORIZED = 401
 

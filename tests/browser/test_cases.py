@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.books import WrongOrder, wrong_orders
 from tests.browser.site import Site
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROWS = 50
 

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.books import commit_order, open_statement, refused_message, wrong_orders
 from tests.browser.site import Site, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_an_order_tells_each_step(site: Site) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from tests.browser.books import wrong_orders
 from tests.browser.site import Site
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 CASES = 3
 

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.browser.places import address_of
 from tests.browser.site import NARROW, WIDE, Site, Theme, at_rest, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs/images"
 BYTES_MAX = 200_000

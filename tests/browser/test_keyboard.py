@@ -11,7 +11,7 @@ from tests.browser.books import wrong_orders
 from tests.browser.places import address_of
 from tests.browser.site import PASSWORD, Site, at_rest
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 # Where the focus is among the controls that can be seen, in their order; -1 where nothing has it.
 _WHERE = """() => {

@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from tests.browser.places import PAGES, address_of
 from tests.browser.site import NARROW, WIDE, Site, Theme, at_rest
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 AXE = Path(__file__).resolve().parents[2] / "dashboards/frontend/node_modules/axe-core/axe.min.js"
 GRAVE = ("serious", "critical")

@@ -34,11 +34,12 @@ from trueup.upstream.workload import run
 
 log = structlog.get_logger()
 
-ORDERS_PER_RUN = 1_000
+ORDERS_PER_RUN = 500
 CHANGES_PER_SECOND = 350.0
+PARTITIONS = 4
 LOG_LINES = 15
-SETTLE_SECONDS = 180.0
-READY_SECONDS = 120.0
+SETTLE_SECONDS = 300.0
+READY_SECONDS = 240.0
 _FAILURE = re.compile(r"error|critical|exception|traceback|failed", re.IGNORECASE)
 
 # Kills come in a row; the stack's own patience is for crashes that nobody wants.
@@ -109,6 +110,7 @@ class Rig:
         self.stack = Stack(
             data_dir,
             workers=workers,
+            partitions=PARTITIONS,
             rules=demo_rules(),
             streams=StreamSettings(flush_interval_seconds=0.5),
             sites=sites,

@@ -84,7 +84,7 @@ def _int(value: Any) -> int:
     return value
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_bad_messages_are_kept_counted_and_passed_over(tmp_path: Path) -> None:
     seed = new_seed()
     rng = random.Random(seed)
@@ -131,7 +131,7 @@ def strange_events() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_strange_but_readable_rows_stop_nobody(tmp_path: Path) -> None:
     """No row that can be decoded may bring a worker down, however little it fits the others."""
     seed = new_seed()

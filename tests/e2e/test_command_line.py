@@ -75,7 +75,7 @@ def json_of(*words: str, home: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_status_shows_services_lag_and_verdicts(home: Path) -> None:
     found = json_of("status", home=home)
     states = {service["name"]: service["state"] for service in found["services"]}
@@ -90,7 +90,7 @@ def test_status_shows_services_lag_and_verdicts(home: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_trace_tells_the_story_of_one_order(home: Path) -> None:
     found = json_of("trace", "1", home=home)
     assert {leg["table"] for leg in found["legs"]} >= {"orders"}
@@ -104,7 +104,7 @@ def test_trace_tells_the_story_of_one_order(home: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_charge_reads_the_factors_of_an_order(home: Path) -> None:
     settings, _ = running_settings(home / ".trueup")
     client = connect(settings.clickhouse)
@@ -123,7 +123,7 @@ def test_charge_reads_the_factors_of_an_order(home: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_totals_stand_beside_the_upstream_amount(home: Path) -> None:
     found = json_of("totals", "1", home=home)
     statement = found["statement"]
@@ -135,7 +135,7 @@ def test_totals_stand_beside_the_upstream_amount(home: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("unknown", ["4711000000", "no such id", "-1", "'; DROP TABLE x", "9" * 40])
 def test_unknown_ids_are_told(unknown: str, home: Path) -> None:
     assert_told(trueup("trace", "--", unknown, cwd=home), f"order {unknown} is not known", "to do:")
@@ -143,7 +143,7 @@ def test_unknown_ids_are_told(unknown: str, home: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_second_stack_on_the_same_directory_is_refused(home: Path) -> None:
     done = trueup("up", cwd=home)
     assert_told(done, "in use by the process with pid", "stop that process, or choose another data directory")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,17 +24,23 @@ SHARE_RECOVERED = 0.5
 """So many kills of a worker wait until the partitions are held again; the others hit the recovery."""
 
 
-@pytest.mark.timeout(420)
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """One stack for all victims: what one of them left wrong would show with the next one too."""
+    with running_rig(tmp_path_factory.mktemp("crash") / "stack") as rig:
+        yield rig
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("victim", list(LONGEST_REST_SECONDS))
-def test_nothing_is_lost_or_counted_twice(victim: str, tmp_path: Path) -> None:
+def test_nothing_is_lost_or_counted_twice(victim: str, rig: Rig) -> None:
     seed = new_seed()
-    with running_rig(tmp_path) as rig:
-        with rig.load(seed):
-            kill_again_and_again(rig, victim, random.Random(seed))
-        rig.wait_for_partitions()
-        rig.settle()
-        assert sum(state.restarts for state in rig.states(victim)) >= KILLS
-        assert_books_agree(rig)
+    with rig.load(seed):
+        kill_again_and_again(rig, victim, random.Random(seed))
+    rig.wait_for_partitions()
+    rig.settle()
+    assert sum(state.restarts for state in rig.states(victim)) >= KILLS
+    assert_books_agree(rig)
 
 
 def kill_again_and_again(rig: Rig, victim: str, rng: random.Random) -> None:
@@ -49,7 +56,7 @@ def kill_again_and_again(rig: Rig, victim: str, rng: random.Random) -> None:
         time.sleep(rng.uniform(0.0, LONGEST_REST_SECONDS[victim]))
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_what_was_told_before_a_crash_does_not_stay_told(tmp_path: Path) -> None:
     """All workers die right after they have told of a missing leg, before their state is durable.
 

@@ -14,7 +14,7 @@ from tests.e2e.rig import log, new_seed, running_rig
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_debezium_feeds_the_books(tmp_path: Path) -> None:
     seed = new_seed()
     rng = random.Random(seed)

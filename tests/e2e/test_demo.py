@@ -35,7 +35,7 @@ def assert_clean(result: dict[str, Any]) -> None:
     assert 0 < result["latency_ms"]["p50"] <= result["latency_ms"]["p99"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_demo_finds_every_planted_fault(tmp_path: Path) -> None:
     done = trueup("demo", "--orders", "2000", "--json", cwd=tmp_path, seconds=280)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -47,7 +47,7 @@ def test_the_demo_finds_every_planted_fault(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_demo_runs_on_the_broker_in_memory(tmp_path: Path) -> None:
     words = ("demo", "--broker", "memory", "--orders", "1200", "--workers", "1", "--seed", "3", "--json")
     done = trueup(*words, cwd=tmp_path, seconds=280)
@@ -56,7 +56,7 @@ def test_the_demo_runs_on_the_broker_in_memory(tmp_path: Path) -> None:
     assert_clean(outcome(done.stdout))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize("moment", ["starting", "trading"])
 def test_ctrl_c_ends_the_demo_and_all_its_children(moment: str, tmp_path: Path) -> None:
     said = {"starting": "starting PostgreSQL", "trading": "orders are traded"}[moment]

@@ -20,7 +20,7 @@ from streams.case_partition import COMMANDS_TOPIC
 from tests.e2e.command import command, environment, trueup
 from tests.e2e.rig import Rig, running_rig
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 WAIT_SECONDS = 60.0
 RULE = "wrong-billing-amount"

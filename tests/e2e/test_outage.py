@@ -62,7 +62,7 @@ def wait_until_green(rig: Rig) -> None:
     rig.wait("all workers are ready", lambda: rig.metric("trueup_ready") == green, GREEN_WITHIN_SECONDS, "worker")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_clickhouse_away(tmp_path: Path) -> None:
     """Detection goes on: discrepancies are told on Kafka before ClickHouse has them."""
     seed = new_seed()
@@ -87,7 +87,7 @@ def test_clickhouse_away(tmp_path: Path) -> None:
         assert_books_agree(rig)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_kafka_away(tmp_path: Path) -> None:
     """The source goes on; what it commits meanwhile waits in its log."""
     seed = new_seed()

@@ -78,7 +78,7 @@ def _int(value: Any) -> int:
     return value
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_renamed_column_is_corrected_and_replayed(tmp_path: Path) -> None:
     with running_rig(tmp_path / "stack") as rig:
         send_renamed(rig)

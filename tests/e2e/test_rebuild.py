@@ -101,7 +101,7 @@ def differences(live: Content, rebuilt: Content) -> list[str]:
     ]
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_rebuilt_state_equals_live_state(tmp_path: Path) -> None:
     seed = new_seed()
     with running_rig(tmp_path / "stack") as rig:

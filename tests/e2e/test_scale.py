@@ -14,7 +14,7 @@ from tests.e2e.rig import new_seed, running_rig
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_one_to_three_to_one_worker(tmp_path: Path) -> None:
     seed = new_seed()
     rng = random.Random(seed)

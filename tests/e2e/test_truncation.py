@@ -57,7 +57,7 @@ def floors(rig: Rig) -> int:
     return int(str(rig.query("SELECT count() FROM {db}.truncation FINAL")[0][0]))
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 def test_a_truncated_table_leaves_the_books(tmp_path: Path) -> None:
     with running_rig(tmp_path / "stack") as rig:
         with rig.load(new_seed()):

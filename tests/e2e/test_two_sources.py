@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.rig import Rig, running_rig
 from trueup.inspection import order_timeline
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(800)]
 
 SITE = "settlement_b"
 SECONDS_STILL = 3.0

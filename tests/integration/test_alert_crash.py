@@ -105,7 +105,7 @@ def resolved() -> set[int]:
     return {number - 100 + number % 2 for number in range(100, CASES) if number % 3 == 0}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_alert_arrives_whenever_the_process_dies(bootstrap: str, tmp_path: Path) -> None:
     seed = random.getrandbits(32)
     log.info("seed", seed=seed)

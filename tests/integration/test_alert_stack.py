@@ -32,7 +32,7 @@ def alerts_command(rig: Rig, *words: str) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_what_the_books_disagree_on_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with far_end() as server:
         hosts = HEAD.replace('"127.0.0.1"]\nallow', f'"127.0.0.1:{server.port}"]\nallow')

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 KILLS = 5
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_cases_follow_the_judges_through_crashes(tmp_path: Path) -> None:
     seed = new_seed()
     rng = random.Random(seed)

@@ -100,7 +100,7 @@ def kill_workers(rig: Rig) -> None:
     rig.wait_for_partitions()
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_the_life_of_a_discrepancy(tmp_path: Path) -> None:
     with running_rig(tmp_path / "stack") as rig:
         desk = Desk(rig)

@@ -26,7 +26,7 @@ from trueup.model.errors import ConfigurationError
 from trueup.model.tables import TABLES
 from trueup.settings import Settings
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 ROOT = Path(__file__).resolve().parents[2]
 Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]

@@ -12,7 +12,7 @@ from cdc.topics import QUARANTINE_TOPIC, source_topic
 from tests.integration.cdc_stack import Reader, Source, Stack, reading, running_stack
 from tests.integration.cdc_workload import Writer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 SEED = 20_261_128
 

@@ -20,7 +20,7 @@ from trueup.checking.connector_check import check_connector, connector_state, re
 from trueup.upstream.plan import WorkloadPlan
 from trueup.upstream.workload import run
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 SEED = 20_261_128
 

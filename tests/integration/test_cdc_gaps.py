@@ -18,7 +18,7 @@ from cdc.topics import source_topic
 from tests.integration.cdc_stack import PARTITIONS, Source, Stack, reading, running_stack, wait_until
 from trueup.stack_files import environment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 ROOT = Path(__file__).resolve().parents[2]
 

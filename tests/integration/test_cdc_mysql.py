@@ -19,7 +19,7 @@ from tests.integration.cdc_stack import wait_until
 from tests.integration.mysql_stack import USER, MysqlSource, MysqlStack, reading, running_stack
 from tests.integration.mysql_workload import BinlogWriter
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 SEED = 20_261_128
 

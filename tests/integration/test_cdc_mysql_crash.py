@@ -22,7 +22,7 @@ from tests.integration.mysql_stack import MysqlSource, MysqlStack, reading, runn
 from tests.integration.mysql_workload import BinlogWriter
 from trueup.model.errors import ConfigurationError
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 20
@@ -67,7 +67,7 @@ def kept_version(source: MysqlSource) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_reader_killed_at_random_moments_loses_nothing(stack: MysqlStack, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(10**6)
     pick = random.Random(seed)

@@ -18,7 +18,7 @@ from cdc.topics import QUARANTINE_TOPIC, TopicPlan, ensure_topics, leg_topic
 from tests.integration.cdc_stack import PARTITIONS, WAIT_SECONDS, Message
 from tests.integration.mysql_stack import MysqlSource, MysqlStack, reading, running_stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 ORDER = "INSERT INTO orders VALUES ({}, 1, 'USD', 10, 0, 0, NULL, 'paid', NULL, now(6){})"
 

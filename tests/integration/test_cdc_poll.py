@@ -41,7 +41,7 @@ from trueup.settings import PollSettings
 from trueup.upstream.plan import WorkloadPlan
 from trueup.upstream.workload import run as run_workload
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 4

@@ -24,7 +24,7 @@ from trueup.embedded.ports import LOOPBACK
 from trueup.model.errors import ConfigurationError
 from trueup.settings import PollSettings
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(800)]
 
 STEPS = (
     "INSERT INTO orders VALUES (1, 7, 'USD', 10.50, 1, 0.50, '{\"rate\": 0.05}', 'created', NULL, NOW(6))",

@@ -12,7 +12,7 @@ from cdc.source_tables import SourceTable
 from cdc.topics import TopicPlan, TopicSpec, ensure_topics
 from tests.integration.cdc_stack import PARTITIONS, Source, Stack, reading, running_stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 ALL = SourceTable("public", "all_types", ("id",), ("id",), ("id",))
 

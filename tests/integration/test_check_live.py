@@ -29,7 +29,7 @@ from trueup.model.faults import Fault
 from trueup.upstream.plan import WorkloadPlan
 from trueup.upstream.workload import run
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(800)]
 
 HEALTHY_SECONDS = 60.0
 ORDERS = 1_000

@@ -21,7 +21,7 @@ from trueup.embedded.ports import free_port
 from trueup.embedded.postgres import Postgres
 from trueup.embedded.supervisor import Supervisor
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(500)]
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, dict[str, Any]] = read_yaml((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]

@@ -14,7 +14,7 @@ from trueup.embedded.ports import free_port
 from trueup.embedded.service import Backoff
 from trueup.embedded.supervisor import Supervisor
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 PRIVATE = 0o600
 

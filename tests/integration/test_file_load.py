@@ -77,7 +77,7 @@ def run(stack: Stack, *words: str, status: int = 0) -> str:
     return told
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 def test_the_page_leads_to_a_discrepancy_and_its_end(stack: Stack) -> None:
     directory = stack.data_dir.parent
     with contextlib.closing(psycopg2.connect(stack.postgres.dsn())) as connection:
@@ -122,7 +122,7 @@ def sent(stack: Stack) -> int:
     return sum(end_offsets(stack.settings.kafka.bootstrap, [TOPIC])[TOPIC])
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 def test_a_killed_load_and_its_correction_end_in_the_right_rows(stack: Stack) -> None:
     directory = stack.data_dir.parent
     first = {f"R-{number}": number for number in range(ROWS)}

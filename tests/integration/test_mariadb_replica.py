@@ -21,7 +21,7 @@ from trueup.upstream.plan import WorkloadPlan
 from trueup.upstream.schema import create
 from trueup.upstream.workload import run
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 SEED = 20_261_128
 

@@ -242,6 +242,30 @@ def assert_read_on_from_what_was_durable(scene: Scene) -> None:
             durable.update({(topic, number): end for topic, number, end in event["ends"]})
 
 
+def test_a_member_that_comes_back_takes_over_while_the_others_go_on(scene: Scene) -> None:
+    folder = states(scene.folder)
+    # Nobody waits for this session to end: not after the kill, and not after the clean stop.
+    behaviour = {"state_dir": str(folder), "session_seconds_max": 5 * SESSION_SECONDS}
+    stays, dies = scene.start(member="stays", **behaviour), scene.start(member="dies", **behaviour)
+    scene.produce(3_000)
+    assert wait_for(lambda: scene.settled([stays, dies]))
+    at_rest = len(scene.events("assigned", "revoking"))
+    dies.kill()
+    dies.wait(WAIT_SECONDS)
+    back = scene.start(member="dies", **behaviour)
+    scene.produce(3_000)
+    assert wait_for(lambda: any(event["pid"] == back.pid for event in scene.events("opened")))
+    assert wait_for(scene.everything_handled)
+    changes = scene.events("assigned", "revoking")[at_rest:]
+    assert {(event["event"], event["pid"]) for event in changes} == {("assigned", back.pid)}
+    assert scene.stop(back) == 0
+    assert wait_for(lambda: len({pid for pids in scene.owners().values() for pid in pids}) == 1)
+    scene.produce(3_000)
+    assert wait_for(scene.everything_handled)
+    assert scene.stop(stays) == 0
+    assert scene.state_sum(folder) == scene.total
+
+
 @pytest.mark.slow
 def test_one_three_one_workers(scene: Scene) -> None:
     folder = states(scene.folder)

@@ -125,7 +125,7 @@ def published(stack: Stack, spec: str) -> set[tuple[Any, ...]]:
     return {(one["rule"], one["status"], one["entity_id"]) for one in messages if one["spec"] == spec}
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 def test_the_page_leads_to_a_discrepancy_and_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     walk = Walk()
     monkeypatch.chdir(tmp_path)

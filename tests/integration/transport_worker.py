@@ -36,6 +36,7 @@ class WorkerPlan:
         durable_every_batches: a batch in so many makes everything durable.
         handler_seconds: how long the handler waits on each batch.
         fail_value: the handler raises on a record with this value.
+        member: name in the group.
         backwards: marks of durability are given twice, the older ones last.
     """
 
@@ -52,6 +53,7 @@ class WorkerPlan:
     session_seconds_max: float = 6.0
     batch_records_max: int = 500
     drain_seconds_max: float = 20.0
+    member: str | None = None
 
 
 class Summing:
@@ -144,7 +146,9 @@ def main(plan_file: str) -> int:
         drain_seconds_max=plan.drain_seconds_max,
     )
     stages = [Stage(name, tuple(topics)) for name, topics in plan.stages.items()]
-    owner.app = create_app(settings, stages, {stage.name: owner.handle for stage in stages}, owner, limits)
+    owner.app = create_app(
+        settings, stages, {stage.name: owner.handle for stage in stages}, owner, limits, member=plan.member
+    )
     code = run_worker([owner.app])
     owner.note("exit", code=code)
     return code

@@ -62,10 +62,10 @@ class RuntimeState:
 
 
 class DataDirLock:
-    """The exclusive right to run a stack on a data directory; the kernel drops it when the holder dies."""
+    """The exclusive right to run a stack, or one of its workers, on a directory; the kernel drops it when the holder dies."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / LOCK_FILE
+    def __init__(self, data_dir: Path, file: str = LOCK_FILE) -> None:
+        self._path = data_dir / file
         self._descriptor: int | None = None
 
     def acquire(self) -> None:

@@ -21,7 +21,10 @@ import psycopg
 import psycopg2
 from pydantic import SecretStr
 
+from cdc.connect_rest import ConnectRest
+from cdc.connector_config import connector_config
 from cdc.delivery import EndOffsets
+from cdc.source_tables import settlement_tables
 from cdc.topics import ensure_topics, source_topics, topic_plan
 from trueup.embedded.connect.worker import Connect
 from trueup.embedded.kafka.broker import Kafka
@@ -63,6 +66,8 @@ def run(directory: Path, changes: int) -> dict[str, Any]:
         theirs = _settings(postgres, kafka, connect, "theirs", "debezium")
         for settings in (ours, theirs):
             ensure_topics(kafka.bootstrap, topic_plan([settings.source.name], "public", PARTITIONS))
+        ConnectRest(connect.url).register("theirs", connector_config(theirs, settlement_tables("public")))
+        for settings in (ours, theirs):
             with _reader(settings):
                 pass  # it has made its slot and a copy of nothing
         address = f"{connect.url}/connectors/theirs"

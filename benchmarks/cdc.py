@@ -66,10 +66,12 @@ def run(directory: Path, changes: int) -> dict[str, Any]:
         theirs = _settings(postgres, kafka, connect, "theirs", "debezium")
         for settings in (ours, theirs):
             ensure_topics(kafka.bootstrap, topic_plan([settings.source.name], "public", PARTITIONS))
+        # Each makes its slot and a copy of nothing; ours makes the publication that both read.
+        with _reader(ours):
+            pass
         ConnectRest(connect.url).register("theirs", connector_config(theirs, settlement_tables("public")))
-        for settings in (ours, theirs):
-            with _reader(settings):
-                pass  # it has made its slot and a copy of nothing
+        with _reader(theirs):
+            pass
         address = f"{connect.url}/connectors/theirs"
         httpx.put(f"{address}/pause", timeout=TIMEOUT_SECONDS).raise_for_status()
         _wait(lambda: httpx.get(f"{address}/status").json()["tasks"][0]["state"] == "PAUSED")

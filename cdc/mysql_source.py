@@ -15,6 +15,7 @@ from cdc.credentials import password_of
 from cdc.mysql_columns import MysqlColumn, catalogue_column
 from cdc.mysql_envelope import Place
 from cdc.mysql_fitting import misfit
+from cdc.mysql_tls import tls_arguments
 from cdc.source_tables import SourceTable
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.model.faults import Fault
@@ -67,7 +68,10 @@ def replica_id(source: SourceSettings) -> int:
 
 
 def connection_settings(source: SourceSettings) -> dict[str, Any]:
-    """Arguments of `pymysql.connect`, password included: not for logs."""
+    """Arguments of `pymysql.connect`, password included: not for logs.
+
+    Errors: ConfigurationError for a password or certificates that cannot be read.
+    """
     return {
         "host": source.host,
         "port": source.port,
@@ -78,6 +82,7 @@ def connection_settings(source: SourceSettings) -> dict[str, Any]:
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "read_timeout": READ_TIMEOUT_SECONDS,
         "init_command": _SESSION,
+        **tls_arguments(source),
     }
 
 

@@ -5,23 +5,17 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from cdc.postgres_source import connect
 from cdc.source_check import NeededTable, check_source
 from cdc.source_tables import settlement_tables
 from tests.integration.cdc_stack import Reader, Source, Stack, reading, running_stack, wait_until
+from tests.integration.certificates import Pair, certificate, write_pair
 from tests.integration.tls_front import tls_front
-from trueup.embedded.ports import LOOPBACK
 from trueup.model.errors import ConfigurationError
 from trueup.model.tables import TABLES
 from trueup.settings import Settings
@@ -29,43 +23,12 @@ from trueup.settings import Settings
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
 ROOT = Path(__file__).resolve().parents[2]
-Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(tmp_path_factory.mktemp("access")) as stack:
         yield stack
-
-
-def certificate(name: str, signer: Pair | None = None) -> Pair:
-    """A certificate for a name and for this machine; without a signer an authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(signer[0].subject if signer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
-    )
-    if signer:
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(LOOPBACK))])
-        made = made.add_extension(names, critical=False)
-    return made.sign(signer[1] if signer else key, hashes.SHA256()), key
-
-
-def write_pair(directory: Path, name: str, pair: Pair) -> tuple[str, str]:
-    crt, key = directory / f"{name}.crt", directory / f"{name}.key"
-    crt.write_bytes(pair[0].public_bytes(serialization.Encoding.PEM))
-    key.touch(mode=0o600)
-    form = serialization.PrivateFormat.PKCS8
-    key.write_bytes(pair[1].private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    return str(crt), str(key)
 
 
 def server_context(directory: Path, authority: Pair, root: str) -> ssl.SSLContext:

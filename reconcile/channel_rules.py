@@ -89,9 +89,8 @@ def release_against_funding(
     if first is None or first.row is None or first.commit_us > books.newest_us or references.is_copied(first):
         return
     channel = Channel(first.row.payment_method, first.row.currency)
-    place = (register.source, channel)
-    released = references.amount_minor("release_summary", *place, RELEASED, first.commit_us)
-    funded = references.amount_minor("funding", *place, FUNDED, first.commit_us)
+    released = references.amount_minor("release_summary", channel, RELEASED, first)
+    funded = references.amount_minor("funding", channel, FUNDED, first)
     if funded < released:
         yield _finding(
             books, first, "funding-short",

@@ -7,12 +7,14 @@ source and log position: the same in whatever order, and however often, they are
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from trueup.model.change import Change, Truncation
 from trueup.model.registers import Register
 from trueup.model.releases import Channel
 from trueup.model.tables import ROW_TYPES, Account, Funding, Id, PayoutRule, Release
+
+SECOND_US: Final = 1_000_000
 
 
 class Terms(NamedTuple):
@@ -96,11 +98,15 @@ class ReferenceBooks:
         """Whether the version was brought by a first copy, so that nobody knows since when it was in force."""
         return (register.source, register.version) in self._copied
 
-    def amount_minor(self, table: str, source: str, channel: Channel, status: str, at_us: int) -> int:
-        """Σ of the rows of a channel that were in a status at `at_us`, in minor units of its currency."""
+    def amount_minor(self, table: str, channel: Channel, status: str, moment: Register[Any]) -> int:
+        """Σ of the rows of a channel that were in a status when `moment` was committed to the same source.
+
+        In minor units of the channel's currency.
+        """
         amount_minor = 0
-        for primary_key in self._of_channel.get((table, source, channel), ()):
-            register = self.as_of(table, source, primary_key, at_us)
+        for primary_key in self._of_channel.get((table, moment.source, channel), ()):
+            versions = self._rows[table, moment.source, primary_key]
+            register = next((held for held in reversed(versions) if not _comes_after(held, moment)), None)
             row = None if register is None else register.row
             # A row may have been in another channel then.
             if row is not None and row.status == status and (row.payment_method, row.currency) == channel:
@@ -134,6 +140,16 @@ def _end(versions: list[Register[Any]], truncation: Truncation) -> None:
             row=None, partition=truncation.partition, offset=truncation.offset,
         )  # fmt: skip
         _insert(versions, ended)
+
+
+def _comes_after(register: Register[Any], moment: Register[Any]) -> bool:
+    """Whether a version was committed after another one of its source.
+
+    One time is one transaction, all of which happens at once. But a binlog has whole seconds: within one, its order counts.
+    """
+    if register.commit_us != moment.commit_us:
+        return register.commit_us > moment.commit_us
+    return moment.commit_us % SECOND_US == 0 and register.version > moment.version
 
 
 def _version(register: Register[Any]) -> int:

@@ -124,6 +124,19 @@ def test_earlier_releases_of_the_channel_have_taken_their_part() -> None:
     assert told(later.put("release_summary", release_id=2), ONE_PAYOUT) == set()
 
 
+def test_within_a_second_of_a_binlog_the_order_of_its_log_counts() -> None:
+    assert START_US % SECOND_US == 0
+    log = SourceLog().put("funding").put("release_summary")
+    assert told(log.put("release_summary", release_id=2), ONE_PAYOUT) == set()
+    assert told(SourceLog().put("release_summary").put("funding"), ONE_PAYOUT) == {("funding-short", 1, 800, 0, "USD")}
+
+
+def test_what_one_transaction_changes_happens_at_once() -> None:
+    log = SourceLog()
+    log.now_us += 1
+    assert told(log.put("release_summary").put("funding"), ONE_PAYOUT) == set()
+
+
 def test_a_release_that_only_the_reference_tables_know_of_is_judged_later() -> None:
     log = SourceLog().put("release_summary", status="funded")
     books, references = ReleaseBooks(1), ReferenceBooks()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pymysql
 from pymysql.connections import Connection
 
-from trueup.embedded.ports import LOOPBACK
-from trueup.embedded.service import ProcessUser, Service
+from trueup.embedded.ports import LOOPBACK, free_port
+from trueup.embedded.service import Backoff, ProcessUser, Service
+from trueup.embedded.supervisor import Supervisor
 from trueup.embedded.system_user import let_pass, unprivileged_user
 
 ADMIN = "admin"
@@ -131,3 +132,15 @@ def _program(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     assert found is not None, f"{name} is not installed: run scripts/setup"
     return found
+
+
+@contextmanager
+def running_mariadb(data_dir: Path, *more_options: str) -> Iterator[tuple[MariaDb, Supervisor]]:
+    """A started server, and the supervisor that can kill it."""
+    server = MariaDb(data_dir, free_port(), more_options)
+    supervisor = Supervisor(data_dir, [server.service()], backoff=Backoff(first_seconds=0.1))
+    supervisor.start()
+    try:
+        yield server, supervisor
+    finally:
+        supervisor.stop()

@@ -13,9 +13,7 @@ from pydantic import SecretStr
 
 from cdc.mysql_source import connect
 from tests.integration.certificates import certificate, write_pair
-from tests.integration.mariadb_server import ADMIN, PASSWORD, SYSTEM_USER, MariaDb
-from trueup.embedded.ports import free_port
-from trueup.embedded.supervisor import Supervisor
+from tests.integration.mariadb_server import ADMIN, PASSWORD, SYSTEM_USER, running_mariadb
 from trueup.embedded.system_user import let_pass, unprivileged_user
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.settings import SourceSettings
@@ -45,13 +43,10 @@ def source(tmp_path_factory: pytest.TempPathFactory, roots: dict[str, str]) -> I
         let_pass(file)
         if user is not None:
             os.chown(file, user.uid, user.gid)
-    server = MariaDb(data_dir, free_port(), (f"--ssl-cert={files[0]}", f"--ssl-key={files[1]}"))
-    supervisor = Supervisor(data_dir, [server.service()])
-    supervisor.start()
-    yield SourceSettings(
-        kind="mysql", name="tls", port=server.port, user=ADMIN, password=SecretStr(PASSWORD), database="mysql"
-    )
-    supervisor.stop()
+    with running_mariadb(data_dir, f"--ssl-cert={files[0]}", f"--ssl-key={files[1]}") as (server, _):
+        yield SourceSettings(
+            kind="mysql", name="tls", port=server.port, user=ADMIN, password=SecretStr(PASSWORD), database="mysql"
+        )
 
 
 def is_sealed(source: SourceSettings, **changed: Any) -> bool:

@@ -34,7 +34,7 @@ from trueup.upstream.workload import run
 
 log = structlog.get_logger()
 
-ORDERS_PER_RUN = 500
+ORDERS_PER_RUN = 1_000
 CHANGES_PER_SECOND = 350.0
 PARTITIONS = 4
 LOG_LINES = 15

@@ -112,12 +112,14 @@ Supervisor(postgres.data_dir, [postgres.service()]).run(lambda: print("running",
 def test_a_killed_supervisor_takes_the_server_along_and_the_next_one_recovers(postgres: Postgres) -> None:
     command = [sys.executable, "-c", RUNNER, str(postgres.data_dir), str(postgres.port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        while (line := process.stdout.readline()) != "running\n":
-            assert line, "the supervisor ended"
-        query(postgres.dsn(), "CREATE TABLE kept AS SELECT 1 AS a")
-        server = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
+        try:
+            assert process.stdout is not None
+            while (line := process.stdout.readline()) != "running\n":
+                assert line, "the supervisor ended"
+            query(postgres.dsn(), "CREATE TABLE kept AS SELECT 1 AS a")
+            server = psutil.Process(process.pid).children(recursive=True)
+        finally:
+            process.kill()
     _, alive = psutil.wait_procs(server, timeout=WAIT_SECONDS)
     assert not alive
     supervisor = Supervisor(postgres.data_dir, [postgres.service()], backoff=QUICK)

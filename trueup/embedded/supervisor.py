@@ -129,11 +129,14 @@ class Supervisor:
             for child in children:
                 if child.state is State.FAILED:
                     raise _start_error(child)
-            waiting = [child.service.name for child in children if child.state is not State.READY]
+            waiting = [child for child in children if child.state is not State.READY]
             if not waiting:
                 return
             if deadline is not None and self._monotonic() >= deadline:
-                raise UnavailableError(f"not ready in time: {', '.join(waiting)}")
+                raise UnavailableError(
+                    f"not ready in time: {', '.join(child.service.name for child in waiting)}",
+                    where="\n".join(f"{child.log}\n{tail(child.log)}" for child in waiting),
+                )
             time.sleep(TICK_SECONDS)
 
     def stop(self) -> None:

@@ -22,7 +22,7 @@ from tests.e2e.rig import Rig, running_rig
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 RULE = "wrong-billing-amount"
 DOLLARS = range(700_001, 700_005)
 YEN = range(700_101, 700_113)

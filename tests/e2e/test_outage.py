@@ -70,7 +70,7 @@ def test_clickhouse_away(tmp_path: Path) -> None:
         memory = MemoryWatch(rig)
         memory.start()
         with rig.load(seed):
-            rig.wait("something is raised", lambda: raised_so_far(rig) > 0, 60, "worker", "cdc")
+            rig.wait("something is raised", lambda: raised_so_far(rig) > 0, 180, "worker", "cdc")
             wait_until_green(rig)
             rig.supervisor.pause("clickhouse")
             began_at, raised = time.monotonic(), raised_so_far(rig)
@@ -95,7 +95,7 @@ def test_kafka_away(tmp_path: Path) -> None:
         memory = MemoryWatch(rig)
         memory.start()
         with rig.load(seed):
-            rig.wait("something is raised", lambda: raised_so_far(rig) > 0, 60, "worker", "cdc")
+            rig.wait("something is raised", lambda: raised_so_far(rig) > 0, 180, "worker", "cdc")
             wait_until_green(rig)
             rig.supervisor.pause("kafka")
             began_at = time.monotonic()

@@ -37,7 +37,7 @@ from trueup.settings import KafkaSettings, Settings, SourceSettings
 from trueup.upstream.schema import create
 
 PARTITIONS = 4
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 
 
 class Message(NamedTuple):

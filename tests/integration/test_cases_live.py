@@ -25,7 +25,7 @@ from trueup.case_commands import Outcome, command_on, send_commands
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ORDER = 700_001
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 REST_US = 15_000_000
 
 BOOKS = f"""

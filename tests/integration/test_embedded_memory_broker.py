@@ -19,7 +19,7 @@ from trueup.model.errors import TrueupError, UnavailableError
 
 pytestmark = pytest.mark.integration
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from trueup.stack import Stack
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "files.md"
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 PARTITIONS = 4
 ROWS = 60_000
 TOPIC = "wepay.files.lines"

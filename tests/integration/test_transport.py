@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 log = structlog.get_logger()
 
 PARTITIONS = 4
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 SESSION_SECONDS = 6.0
 WORKER = Path(__file__).with_name("transport_worker.py")
 ROOT = Path(__file__).parents[2]

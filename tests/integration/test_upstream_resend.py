@@ -20,7 +20,7 @@ from trueup.upstream.traps import resend
 
 pytestmark = pytest.mark.integration
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 ROWS = 40
 VERSIONS = 5
 

@@ -25,7 +25,7 @@ from trueup.upstream.workload import run
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "specs.md"
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 ORDERS = 120
 
 THREE_WAY = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,13 @@ from cdc.heartbeat import COMMIT_SKEW_US
 from cdc.postgres import run
 from cdc.source_tables import SourceTable
 from cdc.topics import ensure_topics, source_topic, source_topics, topic_plan
+from tests.integration.mirror import Mirror, mirror_of
 from trueup.embedded.kafka.broker import Kafka
 from trueup.embedded.ports import LOOPBACK, free_port
 from trueup.embedded.postgres import ROLE, Postgres
 from trueup.embedded.service import Backoff
 from trueup.embedded.supervisor import Supervisor
-from trueup.model.change import Change
+from trueup.model.change import Change, Truncation
 from trueup.model.errors import TrueupError
 from trueup.model.tables import TABLES, Table
 from trueup.settings import KafkaSettings, Settings, SourceSettings
@@ -111,16 +112,12 @@ class Source:
         """Everything in the topics, by default those of the tables, each partition in order."""
         return read_topics(self.stack.kafka.bootstrap, topics or tuple(source_topics(self.name, "public")))
 
+    def told(self) -> list[tuple[Message, Change | Truncation]]:
+        """All messages of the tables with what they say."""
+        return told_by(self.messages(), self.name, "public")
+
     def changes(self) -> list[tuple[Message, Change]]:
-        decoders = {source_topic(self.name, "public", name): ChangeDecoder(table) for name, table in TABLES.items()}
-        decoded = []
-        for message in self.messages():
-            if is_truncate(message):
-                continue
-            change = decoders[message.topic].decode(message.value, message.partition, message.offset)
-            assert isinstance(change, Change)
-            decoded.append((message, change))
-        return decoded
+        return [(message, event) for message, event in self.told() if isinstance(event, Change)]
 
     def truncates(self) -> dict[str, list[list[int]]]:
         """Topic → partition → positions below which all rows are gone, in their order."""
@@ -132,26 +129,24 @@ class Source:
             positions[message.partition].append(orjson.loads(message.value)["source"]["lsn"])
         return found
 
-    def mirror(self) -> dict[str, dict[Any, tuple[Any, ...]]]:
-        """Table → primary key → row, as the messages tell it: the highest version of each row, if none is gone by now."""
-        newest: dict[tuple[str, Any], Change] = {}
-        for _, change in self.changes():
-            place = (change.table.name, change.primary_key)
-            held = newest.get(place)
-            if held is None or change.version > held.version:
-                newest[place] = change
-        rows: dict[str, dict[Any, tuple[Any, ...]]] = {name: {} for name in TABLES}
-        # A truncate is in every partition, so that each can be read alone.
-        gone = {topic: min(max(each, default=0) for each in lsns) for topic, lsns in self.truncates().items()}
-        for (table, primary_key), change in newest.items():
-            is_gone = change.version < gone.get(source_topic(self.name, "public", table), 0)
-            if not change.deleted and not is_gone and change.row is not None:
-                rows[table][primary_key] = change.row
-        return rows
+    def mirror(self) -> Mirror:
+        """The rows as the messages tell them."""
+        return mirror_of(event for _, event in self.told())
 
-    def truth(self) -> dict[str, dict[Any, tuple[Any, ...]]]:
+    def truth(self) -> Mirror:
         """The same from the database's own SQL. Amounts are taken to have two digits."""
         return {name: {row[0]: row[1:] for row in self.query(_select(table))} for name, table in TABLES.items()}
+
+
+def told_by(messages: Sequence[Message], source_name: str, schema: str) -> list[tuple[Message, Change | Truncation]]:
+    """The messages of the source's tables with what they say."""
+    decoders = {source_topic(source_name, schema, name): ChangeDecoder(table) for name, table in TABLES.items()}
+    told = []
+    for message in messages:
+        event = decoders[message.topic].decode(message.value, message.partition, message.offset)
+        assert isinstance(event, Change | Truncation)
+        told.append((message, event))
+    return told
 
 
 def is_truncate(message: Message) -> bool:

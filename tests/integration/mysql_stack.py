@@ -11,17 +11,17 @@ from typing import Any
 from pydantic import SecretStr
 from pymysql.connections import Connection
 
-from cdc.decode import ChangeDecoder
 from cdc.mysql import run
 from cdc.source_tables import SourceTable
-from cdc.topics import ensure_topics, source_topic, source_topics, topic_plan
-from tests.integration.cdc_stack import PARTITIONS, Message, Reader, read_topics
+from cdc.topics import ensure_topics, source_topics, topic_plan
+from tests.integration.cdc_stack import PARTITIONS, Message, Reader, read_topics, told_by
 from tests.integration.mariadb_server import PASSWORD, MariaDb
+from tests.integration.mirror import Mirror, mirror_of
 from trueup.embedded.kafka.broker import Kafka
 from trueup.embedded.ports import LOOPBACK, free_port
 from trueup.embedded.service import Backoff
 from trueup.embedded.supervisor import Supervisor
-from trueup.model.change import Change
+from trueup.model.change import Change, Truncation
 from trueup.model.errors import TrueupError
 from trueup.model.tables import TABLES, Table
 from trueup.settings import KafkaSettings, Settings, SourceSettings
@@ -81,30 +81,18 @@ class MysqlSource:
         """Everything in the topics, by default those of the tables, each partition in order."""
         return read_topics(self.stack.kafka.bootstrap, topics or tuple(source_topics(self.name, self.name)))
 
+    def told(self) -> list[tuple[Message, Change | Truncation]]:
+        """All messages of the tables with what they say."""
+        return told_by(self.messages(), self.name, self.name)
+
     def changes(self) -> list[tuple[Message, Change]]:
-        decoders = {source_topic(self.name, self.name, name): ChangeDecoder(table) for name, table in TABLES.items()}
-        decoded = []
-        for message in self.messages():
-            change = decoders[message.topic].decode(message.value, message.partition, message.offset)
-            assert isinstance(change, Change)
-            decoded.append((message, change))
-        return decoded
+        return [(message, event) for message, event in self.told() if isinstance(event, Change)]
 
-    def mirror(self) -> dict[str, dict[Any, tuple[Any, ...]]]:
-        """Table → primary key → row, as the messages tell it: the highest version of each row."""
-        newest: dict[tuple[str, Any], Change] = {}
-        for _, change in self.changes():
-            place = (change.table.name, change.primary_key)
-            held = newest.get(place)
-            if held is None or change.version > held.version:
-                newest[place] = change
-        rows: dict[str, dict[Any, tuple[Any, ...]]] = {name: {} for name in TABLES}
-        for (table, primary_key), change in newest.items():
-            if not change.deleted and change.row is not None:
-                rows[table][primary_key] = change.row
-        return rows
+    def mirror(self) -> Mirror:
+        """The rows as the messages tell them."""
+        return mirror_of(event for _, event in self.told())
 
-    def truth(self) -> dict[str, dict[Any, tuple[Any, ...]]]:
+    def truth(self) -> Mirror:
         """The same from the database's own SQL. Amounts are taken to have two digits."""
         return {
             name: {row[0]: row[1:] for row in self.query(_select(table, self.name))} for name, table in TABLES.items()

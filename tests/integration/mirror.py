@@ -1,0 +1,34 @@
+"""The rows of a source as the messages about it tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from trueup.model.change import Change, Truncation
+from trueup.model.tables import TABLES
+
+Mirror = dict[str, dict[Any, tuple[Any, ...]]]
+"""Table → primary key → row."""
+
+
+def mirror_of(told: Iterable[Change | Truncation]) -> Mirror:
+    """The highest version of each row, if it is not gone by then."""
+    newest: dict[tuple[str, Any], Change] = {}
+    # A truncation is told in every partition, so that each can be read alone.
+    floors: dict[tuple[str, int], int] = {}
+    for event in told:
+        if isinstance(event, Truncation):
+            partition = (event.table.name, event.partition)
+            floors[partition] = max(floors.get(partition, 0), event.version)
+            continue
+        place = (event.table.name, event.primary_key)
+        held = newest.get(place)
+        if held is None or event.version > held.version:
+            newest[place] = event
+    rows: Mirror = {name: {} for name in TABLES}
+    for (table, primary_key), change in newest.items():
+        is_gone = change.version < floors.get((table, change.partition), 0)
+        if not change.deleted and not is_gone and change.row is not None:
+            rows[table][primary_key] = change.row
+    return rows

@@ -43,7 +43,7 @@ POLL_SECONDS: Final = 0.05
 LOGIN: Final = "source-login"
 
 _INSERT: Final = (
-    "INSERT INTO orders SELECT number, number % 1000, 'USD', 10.55, 1, 0.5, '{\"rate\": 0.05}', 'created', NULL, now()"
+    "INSERT INTO orders SELECT number, mod(number, 1000), 'USD', 10.55, 1, 0.5, '{\"rate\": 0.05}', 'created', NULL, now()"
     " FROM generate_series(%s::bigint, %s::bigint) AS number"
 )
 _UPDATE: Final = "UPDATE orders SET status = 'paid', gross_amount = gross_amount + 1, updated_at = now() WHERE order_id BETWEEN %s AND %s"

@@ -71,8 +71,9 @@ class MariaDb:
     def _prepare(self, user: ProcessUser | None) -> Sequence[str]:
         folder = self.data_dir.resolve() / "mariadb"
         init_file = folder.with_suffix(".init.sql")
+        # At every start: whoever shares the directory above, another run of the tests for one, may have closed it again.
+        let_pass(folder)
         if not folder.exists():
-            let_pass(folder)
             init_file.write_text(_INIT, encoding="ascii")
             _make_database(folder, user)
         return [

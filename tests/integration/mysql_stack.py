@@ -111,6 +111,13 @@ def _select(table: Table, database: str) -> str:
     return f"SELECT `{table.primary_key}`, {', '.join(columns)} FROM `{database}`.`{table.name}`"
 
 
+def insert_orders(source: MysqlSource, first: int, count: int) -> None:
+    source.query(
+        "INSERT INTO orders SELECT seq, 1, 'USD', 10.55, 1, 0.5, '{\"rate\": 0.05}', 'created', NULL, now(6)"
+        f" FROM seq_{first}_to_{first + count - 1}"
+    )
+
+
 class BinlogReader(Reader):
     """The reader of the binlog in a thread of this process."""
 
@@ -131,10 +138,11 @@ def reading(source: MysqlSource, *more_tables: SourceTable) -> Iterator[BinlogRe
 
 
 @contextmanager
-def running_stack(data_dir: Path, *options: str) -> Iterator[MysqlStack]:
+def running_stack(data_dir: Path, *options: str, backoff: Backoff | None = None) -> Iterator[MysqlStack]:
     server = MariaDb(data_dir, free_port(), options)
     kafka = Kafka(data_dir, free_port(), free_port())
-    supervisor = Supervisor(data_dir, [server.service(), kafka.service()], backoff=Backoff(first_seconds=0.1))
+    backoff = backoff or Backoff(first_seconds=0.1)
+    supervisor = Supervisor(data_dir, [server.service(), kafka.service()], backoff=backoff)
     supervisor.start()
     try:
         yield MysqlStack(server, kafka, supervisor)

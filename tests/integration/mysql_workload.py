@@ -13,15 +13,22 @@ from tests.integration.mysql_stack import MysqlSource
 
 STATEMENTS_MAX = 6
 ROWS_PER_WRITER = 300
-PAUSE_SECONDS = 0.02
 
 
 class BinlogWriter(threading.Thread):
-    """Writes until stopped, to rows of its own; connects again when the server dies."""
+    """Writes until stopped, to rows of its own; connects again when the server dies.
 
-    def __init__(self, source: MysqlSource, number: int, seed: int) -> None:
+    Args:
+        source: that is written to.
+        number: of the writer, tells its rows.
+        seed: of what is written.
+        pause_seconds: between two transactions at most.
+    """
+
+    def __init__(self, source: MysqlSource, number: int, seed: int, pause_seconds: float = 0.02) -> None:
         super().__init__(name=f"writer-{number}")
         self._source = source
+        self._pause_seconds = pause_seconds
         self._first = number * 1_000_000
         self._random = random.Random(f"{seed}-{number}")
         self._stopping = threading.Event()
@@ -45,9 +52,9 @@ class BinlogWriter(threading.Thread):
                         else:
                             connection.commit()
                             self.committed += 1
-                        self._stopping.wait(self._random.random() * PAUSE_SECONDS)
+                        self._stopping.wait(self._random.random() * self._pause_seconds)
             except (pymysql.OperationalError, pymysql.InterfaceError):
-                self._stopping.wait(PAUSE_SECONDS)
+                self._stopping.wait(self._pause_seconds)
 
     def _write(self, cursor: Cursor) -> None:
         pick = self._random

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,10 +14,10 @@ import pytest
 from cdc.metrics import reader_alive, reader_parts
 from tests.integration.cdc_stack import WAIT_SECONDS, Source, Stack, reading, running_stack, wait_until
 from tests.integration.cdc_workload import Writer
+from tests.integration.reader_process import start_reader
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).resolve().parents[2]
 KILLS = 6
 
 
@@ -27,24 +25,6 @@ KILLS = 6
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(tmp_path_factory.mktemp("crash")) as stack:
         yield stack
-
-
-def start_reader(source: Source, directory: Path) -> subprocess.Popen[bytes]:
-    settings = source.settings.source
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "TRUEUP_KAFKA__BOOTSTRAP": source.settings.kafka.bootstrap,
-        "TRUEUP_SOURCE__NAME": settings.name,
-        "TRUEUP_SOURCE__PORT": str(settings.port),
-        "TRUEUP_SOURCE__PASSWORD": settings.password.get_secret_value(),
-        "TRUEUP_SOURCE__DATABASE": settings.database,
-        "TRUEUP_SOURCE__SLOT": settings.slot,
-    }
-    with (directory / "reader.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "trueup.reader"], cwd=directory, env=environment, stdout=log, stderr=log
-        )
 
 
 def confirmed_lsn(source: Source) -> int:
@@ -79,13 +59,13 @@ def test_a_reader_killed_at_random_moments_loses_nothing(stack: Stack, tmp_path:
     for writer in writers:
         writer.start()
     for _ in range(KILLS):
-        process = start_reader(source, tmp_path)
+        process = start_reader(source.settings, tmp_path)
         time.sleep(pick.uniform(0.5, 4.0))
         process.kill()
         process.wait(WAIT_SECONDS)
     for writer in writers:
         writer.stop()
-    process = start_reader(source, tmp_path)
+    process = start_reader(source.settings, tmp_path)
     end = written_lsn(source)
     wait_until(lambda: confirmed_lsn(source) >= end or process.poll() is not None)
     process.send_signal(signal.SIGTERM)

@@ -1,16 +1,9 @@
-"""The binlog reader is killed, its broker and its database too, and binlogs vanish: nothing is lost, or it is told."""
+"""The database of the binlog reader dies, and binlogs vanish: nothing is lost, or it is told."""
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import orjson
 import pytest
@@ -18,86 +11,16 @@ import pytest
 from cdc.mysql_source import master_status
 from cdc.mysql_state import read_mark
 from tests.integration.cdc_stack import WAIT_SECONDS, wait_until
-from tests.integration.mysql_stack import MysqlSource, MysqlStack, reading, running_stack
-from tests.integration.mysql_workload import BinlogWriter
+from tests.integration.mysql_stack import MysqlSource, MysqlStack, insert_orders, reading, running_stack
 from trueup.model.errors import ConfigurationError
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
-
-ROOT = Path(__file__).resolve().parents[2]
-KILLS = 20
-SECONDS_ALIVE = (0.5, 2.5)
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MysqlStack]:
     with running_stack(tmp_path_factory.mktemp("crash")) as stack:
         yield stack
-
-
-def insert_orders(source: MysqlSource, first: int, count: int) -> None:
-    source.query(
-        "INSERT INTO orders SELECT seq, 1, 'USD', 10.55, 1, 0.5, '{\"rate\": 0.05}', 'created', NULL, now(6)"
-        f" FROM seq_{first}_to_{first + count - 1}"
-    )
-
-
-def start_reader(source: MysqlSource, directory: Path) -> subprocess.Popen[bytes]:
-    settings = source.settings.source
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "TRUEUP_KAFKA__BOOTSTRAP": source.settings.kafka.bootstrap,
-        "TRUEUP_SOURCE__KIND": settings.kind,
-        "TRUEUP_SOURCE__NAME": settings.name,
-        "TRUEUP_SOURCE__PORT": str(settings.port),
-        "TRUEUP_SOURCE__USER": settings.user,
-        "TRUEUP_SOURCE__PASSWORD": settings.password.get_secret_value(),
-        "TRUEUP_SOURCE__DATABASE": settings.database,
-    }
-    with (directory / "reader.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "trueup.reader"], cwd=directory, env=environment, stdout=log, stderr=log
-        )
-
-
-def kept_version(source: MysqlSource) -> int:
-    mark = read_mark(source.settings.kafka.bootstrap, source.name)
-    return 0 if mark is None else mark.place.version
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_reader_killed_at_random_moments_loses_nothing(stack: MysqlStack, tmp_path: Path) -> None:
-    seed = random.SystemRandom().randrange(10**6)
-    pick = random.Random(seed)
-    # Shown when the test fails; the moments of the kills follow from it.
-    sys.stdout.write(f"seed {seed}\n")
-    source = stack.source("killed")
-    insert_orders(source, 5_000_000, 5_000)
-    writers = [BinlogWriter(source, number, seed) for number in range(2)]
-    for writer in writers:
-        writer.start()
-    try:
-        for number in range(KILLS):
-            process = start_reader(source, tmp_path)
-            time.sleep(pick.uniform(*SECONDS_ALIVE))
-            if number % 7 == 5:
-                stack.supervisor.kill(pick.choice(["mariadb", "kafka"]))
-                time.sleep(pick.uniform(*SECONDS_ALIVE))
-            process.kill()
-            process.wait(WAIT_SECONDS)
-            stack.supervisor.wait_ready(WAIT_SECONDS)
-    finally:
-        for writer in writers:
-            writer.stop()
-    with closing(source.connect()) as connection:
-        end = master_status(connection).version
-    process = start_reader(source, tmp_path)
-    wait_until(lambda: kept_version(source) >= end or process.poll() is not None)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(WAIT_SECONDS) == 0, (tmp_path / "reader.log").read_text()[-2000:]
-    assert source.mirror() == source.truth()
 
 
 def test_a_database_that_dies_is_read_on_where_it_was(stack: MysqlStack) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -34,6 +32,7 @@ from tests.integration.cdc_stack import (
     wait_until,
 )
 from tests.integration.cdc_workload import Writer
+from tests.integration.reader_process import start_reader
 from tests.stream_verdicts import Opened, verdicts_of
 from trueup.checking.parts import settlement_needs
 from trueup.model.errors import ConfigurationError
@@ -43,7 +42,6 @@ from trueup.upstream.workload import run as run_workload
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
 
-ROOT = Path(__file__).resolve().parents[2]
 KILLS = 4
 COPIED_ROWS = 60_000
 
@@ -150,26 +148,6 @@ def told(messages: list[Message]) -> list[tuple[Any, ...]]:
     return sorted(found, key=lambda one: one[:2])
 
 
-def start_reader(source: Source, directory: Path) -> subprocess.Popen[bytes]:
-    settings = source.settings.source
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "TRUEUP_DATA_DIR": str(directory),
-        "TRUEUP_KAFKA__BOOTSTRAP": source.settings.kafka.bootstrap,
-        "TRUEUP_SOURCE__NAME": settings.name,
-        "TRUEUP_SOURCE__PORT": str(settings.port),
-        "TRUEUP_SOURCE__PASSWORD": settings.password.get_secret_value(),
-        "TRUEUP_SOURCE__DATABASE": settings.database,
-        "TRUEUP_SOURCE__READER": "poll",
-        "TRUEUP_SOURCE__POLL": settings.poll.model_dump_json(),
-    }
-    with (directory / "reader.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "trueup.reader"], cwd=directory, env=environment, stdout=log, stderr=log
-        )
-
-
 def noted(directory: Path, source: Source) -> int:
     """Changes that the dead reader had noted and did not know to be delivered."""
     memory = sqlite3.connect(directory / f"poll-{source.name}.sqlite")
@@ -199,7 +177,7 @@ def test_a_poller_killed_between_sending_and_noting_says_the_same_again(stack: S
         f" FROM generate_series(5000001, {5_000_000 + COPIED_ROWS}) AS number"
     )
     topics = source_topics(source.name, "public")
-    process = start_reader(source, tmp_path)
+    process = start_reader(source.settings, tmp_path)
     wait_until(lambda: any(map(any, end_offsets(stack.kafka.bootstrap, topics).values())))
     process.kill()
     process.wait(WAIT_SECONDS)
@@ -208,14 +186,14 @@ def test_a_poller_killed_between_sending_and_noting_says_the_same_again(stack: S
     for writer in writers:
         writer.start()
     for _ in range(KILLS):
-        process = start_reader(source, tmp_path)
+        process = start_reader(source.settings, tmp_path)
         time.sleep(pick.uniform(0.8, 2.5))
         process.kill()
         process.wait(WAIT_SECONDS)
     for writer in writers:
         writer.stop()
     now_us = source.now_us()
-    process = start_reader(source, tmp_path)
+    process = start_reader(source.settings, tmp_path)
     wait_until(lambda: heard_at(source) > now_us or process.poll() is not None)
     process.terminate()
     assert process.wait(WAIT_SECONDS) == 0

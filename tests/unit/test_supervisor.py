@@ -17,6 +17,7 @@ import orjson
 import psutil
 import pytest
 
+from trueup.embedded.child import Child
 from trueup.embedded.logs import rotate, tail
 from trueup.embedded.runtime import ServiceState, State, is_locked, read_runtime
 from trueup.embedded.scrape_targets import TARGETS_FILE
@@ -92,6 +93,18 @@ def test_a_killed_child_is_restarted(tmp_path: Path) -> None:
         state = one(supervisor, "a")
         assert state.pid != first
         assert state.last_error == "a ended with SIGKILL"
+
+
+def test_a_child_that_dies_just_before_its_stop_is_collected(tmp_path: Path) -> None:
+    dying = Child(child("a"), tmp_path / "a.log", QUICK, monotonic=time.monotonic, now_us=lambda: 0)
+    until(lambda: dying.step() and dying.state is State.READY)
+    pid = dying.describe().pid
+    assert dying.kill()
+    until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    dying.request_stop()
+    until(lambda: dying.step() and dying.ended)
+    assert dying.state is State.STOPPED
+    assert not psutil.pid_exists(pid or 0)
 
 
 def test_a_dead_leader_takes_its_group_along(tmp_path: Path) -> None:

@@ -217,7 +217,9 @@ class Child:
     def _ask_to_stop(self) -> None:
         with self._lock:
             if self._process is not None:
-                self._process.send_signal(self.service.stop_signal)
+                # Not by Popen, which would collect a process that has just died under the hands of `_collect_if_dead`.
+                with suppress(ProcessLookupError):
+                    os.kill(self._process.pid, self.service.stop_signal)
         self.pause(paused=False)  # a held process does not see the signal
 
     def _signal_group(self, number: signal.Signals) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
+from cdc.position import position_of
 from cdc.topics import METADATA_TIMEOUT_SECONDS
 from trueup.model.errors import ConfigurationError, UnavailableError
 
@@ -23,6 +24,7 @@ class Committed(NamedTuple):
 
     Args:
         lsn: every transaction whose commit record lies below it stands in Kafka; 0 while the connector copies tables.
+            For a binlog, the version of the place.
         copying: whether it does that.
     """
 
@@ -31,13 +33,16 @@ class Committed(NamedTuple):
 
 
 def committed_of(offset: dict[str, Any]) -> Committed:
-    """What an offset of Debezium's PostgreSQL connector says. Pure.
+    """What an offset of Debezium's connectors for PostgreSQL and MySQL says. Pure.
 
-    The connector sends transactions in the order of their commit records, so whatever was committed below the position of
-    any record that it has sent, it has sent before. Offsets of a snapshot tell where it began, not how far it is.
+    A connector sends transactions in the order of their commits, so whatever was committed below the position of any record
+    that it has sent, it has sent before. The place in a binlog is the end of the last transaction that was sent whole.
+    Offsets of a snapshot tell where it began, not how far it is.
     """
     if offset.get("snapshot") not in (None, False, "false"):
         return Committed(0, True)
+    if "file" in offset:
+        return Committed(position_of({"file": offset["file"], "pos": offset["pos"]}), False)
     return Committed(max(int(offset.get(name) or 0) for name in _POSITIONS), False)
 
 

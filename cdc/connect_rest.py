@@ -90,6 +90,13 @@ class ConnectRest:
         """Create the connector, or give it this configuration."""
         self._ask("PUT", f"/connectors/{name}/config", dict(config))
 
+    def register_at(self, name: str, config: Config, prefix: str, offset: Mapping[str, object]) -> None:
+        """Create a connector that goes on from an offset, as Debezium writes it for its `topic.prefix`."""
+        self._ask("POST", "/connectors", {"name": name, "config": dict(config), "initial_state": "STOPPED"})
+        place = {"partition": {"server": prefix}, "offset": dict(offset)}
+        self._ask("PATCH", f"/connectors/{name}/offsets", {"offsets": [place]})
+        self._ask("PUT", f"/connectors/{name}/resume")
+
     def status(self, name: str) -> ConnectorStatus | None:
         """The state of a connector; None if there is none of this name."""
         answer = self._ask("GET", f"/connectors/{name}/status", missing_is_none=True)

@@ -8,12 +8,16 @@ from typing import Final
 
 import orjson
 
+from cdc.replica_id import replica_id
 from cdc.source_tables import SourceTable
 from trueup.model.faults import Fault
-from trueup.settings import Settings
+from trueup.settings import Settings, SourceSettings
 
 NO_DATA_MODES: Final = ("no_data", "never")
 """Values of `snapshot.mode` with which the connector copies nothing."""
+
+SCHEMA_HISTORY_TOPIC: Final = "trueup-connect.schema-history"
+"""Where a connector for MySQL keeps the tables' definitions; each connector needs its own, so the source's name follows."""
 
 _OF_THE_SETTINGS: Final = "run `trueup cdc register`, which sets it"
 
@@ -50,26 +54,42 @@ def connector_name(settings: Settings) -> str:
 
 
 def connector_config(settings: Settings, tables: Sequence[SourceTable]) -> dict[str, str]:
-    """`cdc/connectors/postgres.json` with what these settings say.
+    """`cdc/connectors/postgres.json` or `mysql.json` with what these settings say.
 
     Args:
-        settings: source and Kafka Connect; the password is named, never told.
+        settings: source, broker and Kafka Connect; the password is named, never told.
         tables: to be read.
     """
     source = settings.source
-    config: dict[str, str] = orjson.loads(files("cdc").joinpath("connectors", "postgres.json").read_bytes())
+    config: dict[str, str] = orjson.loads(files("cdc").joinpath("connectors", f"{source.kind}.json").read_bytes())
     return {
         **config,
+        **(_of_mysql(settings) if source.kind == "mysql" else _of_postgres(source)),
         "database.hostname": source.host,
         "database.port": str(source.port),
         "database.user": source.user,
         "database.password": settings.connect.password,
-        "database.dbname": source.database,
         "topic.prefix": source.name,
-        "slot.name": source.slot,
-        "publication.name": source.publication,
         "table.include.list": ",".join(table.label for table in tables),
         "message.key.columns": ";".join(f"{table.label}:{','.join(table.topic_key)}" for table in tables),
+    }
+
+
+def _of_postgres(source: SourceSettings) -> dict[str, str]:
+    return {
+        "database.dbname": source.database,
+        "slot.name": source.slot,
+        "publication.name": source.publication,
+    }
+
+
+def _of_mysql(settings: Settings) -> dict[str, str]:
+    source = settings.source
+    return {
+        "database.include.list": source.database,
+        "database.server.id": str(replica_id(source)),
+        "schema.history.internal.kafka.bootstrap.servers": settings.kafka.bootstrap,
+        "schema.history.internal.kafka.topic": f"{SCHEMA_HISTORY_TOPIC}.{source.name}",
     }
 
 
@@ -86,9 +106,9 @@ def config_faults(config: Mapping[str, str], wanted: Mapping[str, str], where: s
         value = config.get(name, _DEFAULTS[name])
         if value not in allowed:
             faults.append(Fault(f"{name} is {value}", where, why))
-    for name in ("topic.prefix", "slot.name", "database.dbname"):
+    for name in ("topic.prefix", "slot.name", "database.dbname", "database.include.list"):
         value = config.get(name, _DEFAULTS.get(name, ""))
-        if value != wanted[name]:
+        if name in wanted and value != wanted[name]:
             faults.append(Fault(f"{name} is {value!r}, but the settings say {wanted[name]!r}", where, _OF_THE_SETTINGS))
     if int(config.get("heartbeat.interval.ms", _DEFAULTS["heartbeat.interval.ms"]) or 0) <= 0:
         what = (

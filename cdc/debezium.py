@@ -8,35 +8,32 @@ position behind it, because Connect commits only what the broker has acknowledge
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Final
 
 import psycopg
 import structlog
 
-from cdc.connect_offsets import Committed, ConnectorOffsets
+from cdc.connect_offsets import ConnectorOffsets
 from cdc.connect_rest import ConnectRest
 from cdc.connector_config import connector_config, connector_name
 from cdc.connector_watch import ConnectorWatch
 from cdc.counters import Phase, ReaderCounters
 from cdc.debezium_copy import copied_by_connector, copy_first
 from cdc.delivery import DeliveryProducer, EndOffsets
-from cdc.heartbeat import SourceTime, encode_heartbeat
 from cdc.postgres_clock import NUDGE, ServerClock
-from cdc.postgres_source import Connection, address_of, connect, prepare
+from cdc.postgres_source import address_of, connect, prepare
 from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, settlement_tables
-from cdc.topics import HEARTBEAT_TOPIC, READ_PARTITION
+from cdc.source_time_teller import SourceTimeTeller
 from trueup.settings import Settings
 
 PROBE_SECONDS_MIN: Final = 0.2
 """A connector commits its position a few times a second at most: more probes would tell nothing more."""
 
 TURN_SECONDS: Final = 0.1
-NUDGE_SECONDS: Final = 0.3
-DELIVERY_SECONDS_MAX: Final = 30.0
 
 _log = structlog.get_logger()
 
@@ -89,75 +86,6 @@ def _watch(settings: Settings, stop: threading.Event, counters: ReaderCounters, 
             session.callback(thread.stop)
         counters.began_streaming()
         _log.info("watching", connector=name, source=address_of(source))
-        teller = SourceTimeTeller(settings, connection, producer, ends, counters)
+        teller = SourceTimeTeller(source.name, producer, ends, counters, partial(connection.execute, NUDGE))
         while not stop.is_set():
             teller.turn(clock, watch.trouble, offsets.take(TURN_SECONDS))
-
-
-class SourceTimeTeller:
-    """Turns probes and the connector's commits into heartbeats.
-
-    Args:
-        settings: source and broker.
-        connection: to the source, ordinary, in autocommit mode.
-        producer: takes the heartbeats.
-        ends: of the source's topics.
-        counters: counted in.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        connection: Connection,
-        producer: DeliveryProducer,
-        ends: EndOffsets,
-        counters: ReaderCounters,
-    ) -> None:
-        self._source_name = settings.source.name
-        self._connection = connection
-        self._producer = producer
-        self._ends = ends
-        self._counters = counters
-        self._source_time = SourceTime()
-        self._told_us = 0
-        self._moved_at = 0.0
-
-    def turn(self, clock: ServerClock, trouble: str, committed: Committed | None) -> None:
-        """Take in what is new, and tell the time that was reached.
-
-        Args:
-            clock: probes the source.
-            trouble: why the connector does not run; then time stands still.
-            committed: a new commit of the connector, if there is one.
-        """
-        counters = self._counters
-        counters.turn()
-        for probe in clock.take():
-            self._source_time.probed(probe)
-            counters.source_answered_at = time.monotonic()
-            counters.server_lsn = probe.lsn
-        counters.connector_trouble(trouble)
-        counters.delivered_at = time.monotonic()
-        if trouble:
-            return
-        if committed is not None:
-            counters.phase = Phase.SNAPSHOT if committed.copying else Phase.STREAMING
-            if committed.lsn > counters.confirmed_lsn:
-                self._moved_at = time.monotonic()
-            counters.confirmed_lsn = committed.lsn
-            self._source_time.received(committed.lsn)
-        if self._source_time.reached_us > self._told_us:
-            self._tell(self._source_time.reached_us)
-        if self._source_time.waiting and time.monotonic() - self._moved_at >= NUDGE_SECONDS:
-            # While the tables rest nothing reaches the connector: this record gives its position something to move to.
-            self._moved_at = time.monotonic()
-            self._connection.execute(NUDGE)
-
-    def _tell(self, time_us: int) -> None:
-        """Send the heartbeat. The ends are asked for after the commit was seen, so what it covers stands below them."""
-        counters = self._counters
-        value = encode_heartbeat(self._source_name, time_us, counters.confirmed_lsn, self._ends.now())
-        self._producer.send(HEARTBEAT_TOPIC, self._source_name.encode(), value, READ_PARTITION)
-        self._producer.drain(DELIVERY_SECONDS_MAX)
-        self._told_us = counters.watermark_us = time_us
-        counters.heartbeats += 1

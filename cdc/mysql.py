@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 
 import pymysql
@@ -23,7 +23,7 @@ from cdc.mysql_envelope import Identity
 from cdc.mysql_progress import Progress
 from cdc.mysql_publishing import BinlogPublishing
 from cdc.mysql_snapshot import copy_tables
-from cdc.mysql_source import Server, address_of, check_server, connect, master_status, unfit_tables
+from cdc.mysql_source import Server, address_of, check_server, connect, master_status, unfit_tables, unusable
 from cdc.mysql_state import ReadMark, broken, check_order, encode_mark, gtids_at, mark_key, read_mark
 from cdc.mysql_stream import BinlogStream
 from cdc.mysql_watch import BinlogWatch
@@ -31,7 +31,6 @@ from cdc.reader_state import write_state
 from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, labels, settlement_tables
 from trueup import __version__
-from trueup.model.errors import ConfigurationError
 from trueup.settings import Settings, SourceSettings
 
 _log = structlog.get_logger()
@@ -99,7 +98,7 @@ def _ready_to_stream(
     mark = read_mark(settings.kafka.bootstrap, source.name)
     unfit = unfit_tables(connection, publishing.tables)
     if unfit and mark is None:
-        raise _unusable(unfit, source)
+        raise unusable(unfit, source)
     counters.stopped = dict(unfit)
     for label, reason in unfit.items():
         _log.error("table_stopped", table=label, reason=reason)
@@ -145,11 +144,3 @@ def _copied(
     if fault:
         counters.repaired_gap(time.time_ns() // 1000)
     return made
-
-
-def _unusable(unfit: Mapping[str, str], source: SourceSettings) -> ConfigurationError:
-    return ConfigurationError(
-        "; ".join(unfit.values()),
-        where=address_of(source),
-        remedy="set source.database to the one that holds the source tables, grant SELECT on it, and see the specs in `specs`",
-    )

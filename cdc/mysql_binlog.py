@@ -32,8 +32,9 @@ from pymysqlreplication.row_event import (
 )
 
 from cdc.mysql_envelope import Place
-from cdc.mysql_source import connection_settings, refusal, replica_id
+from cdc.mysql_source import connection_settings, refusal
 from cdc.pgoutput import ProtocolError
+from cdc.replica_id import replica_id
 from cdc.source_tables import SourceTable
 from trueup.model.errors import ConfigurationError, UnavailableError
 from trueup.settings import SourceSettings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -60,11 +59,6 @@ class Server(NamedTuple):
 def address_of(source: SourceSettings) -> str:
     """Host, port and database, for errors."""
     return f"{source.host}:{source.port}/{source.database}"
-
-
-def replica_id(source: SourceSettings) -> int:
-    """The id by which the server tells its readers apart; from the source's name unless it is set."""
-    return source.server_id or (zlib.crc32(source.name.encode()) | 1 << 31)
 
 
 def connection_settings(source: SourceSettings) -> dict[str, Any]:
@@ -198,6 +192,15 @@ def unfit_tables(connection: Connection, tables: Iterable[SourceTable]) -> Mappi
         elif not _is_transactional(connection, table):
             unfit[table.label] = f"table {table.label} is not of the engine InnoDB: it cannot be copied consistently"
     return unfit
+
+
+def unusable(unfit: Mapping[str, str], source: SourceSettings) -> ConfigurationError:
+    """The error that tells what `unfit_tables` found."""
+    return ConfigurationError(
+        "; ".join(unfit.values()),
+        where=address_of(source),
+        remedy="set source.database to the one that holds the source tables, grant SELECT on it, and see the specs in `specs`",
+    )
 
 
 def _is_transactional(connection: Connection, table: SourceTable) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from cdc import debezium, mysql, poll, postgres
+from cdc import debezium, debezium_mysql, mysql, poll, postgres
 from cdc.counters import ReaderCounters
 from cdc.metrics import ReaderMetrics, reader_alive, reader_parts
 from trueup.log_setup import set_up_logging
@@ -25,6 +25,7 @@ READERS: Final = {
     ("postgres", "replication"): postgres.run,
     ("mysql", "replication"): mysql.run,
     ("postgres", "debezium"): debezium.run,
+    ("mysql", "debezium"): debezium_mysql.run,
     ("postgres", "poll"): poll.run,
     ("mysql", "poll"): poll.run,
 }

@@ -59,19 +59,21 @@ class ConnectStack:
 
         wait_until(running)
 
-    def remove(self, name: str) -> None:
-        """Stop a connector, forget its offsets, delete it."""
-        self._ask("PUT", f"/connectors/{name}/stop")
-        wait_until(lambda: self._ask("GET", f"/connectors/{name}/status")["connector"]["state"] == "STOPPED")
-        wait_until(lambda: not self._ask("GET", f"/connectors/{name}/status")["tasks"])
-        self._ask("DELETE", f"/connectors/{name}/offsets")
-        self._ask("DELETE", f"/connectors/{name}")
-        wait_until(lambda: self.rest.status(name) is None)
 
-    def _ask(self, method: str, path: str) -> Any:
-        answer = httpx.request(method, f"{self.connect.url}{path}", timeout=ANSWER_SECONDS)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+def remove_connector(url: str, name: str) -> None:
+    """Stop a connector, forget its offsets, delete it."""
+    _ask("PUT", f"{url}/connectors/{name}/stop")
+    wait_until(lambda: _ask("GET", f"{url}/connectors/{name}/status")["connector"]["state"] == "STOPPED")
+    wait_until(lambda: not _ask("GET", f"{url}/connectors/{name}/status")["tasks"])
+    _ask("DELETE", f"{url}/connectors/{name}/offsets")
+    _ask("DELETE", f"{url}/connectors/{name}")
+    wait_until(lambda: ConnectRest(url).status(name) is None)
+
+
+def _ask(method: str, address: str) -> Any:
+    answer = httpx.request(method, address, timeout=ANSWER_SECONDS)
+    answer.raise_for_status()
+    return answer.json() if answer.content else None
 
 
 @contextmanager

@@ -66,8 +66,12 @@ class MysqlSource:
     def name(self) -> str:
         return self.settings.source.name
 
+    @property
+    def database(self) -> str:
+        return self.settings.source.database
+
     def connect(self) -> Connection:
-        return self.stack.server.connect(self.name)
+        return self.stack.server.connect(self.database)
 
     def query(self, statement: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with closing(self.connect()) as connection, connection.cursor() as cursor:
@@ -79,11 +83,11 @@ class MysqlSource:
 
     def messages(self, *topics: str) -> list[Message]:
         """Everything in the topics, by default those of the tables, each partition in order."""
-        return read_topics(self.stack.kafka.bootstrap, topics or tuple(source_topics(self.name, self.name)))
+        return read_topics(self.stack.kafka.bootstrap, topics or tuple(source_topics(self.name, self.database)))
 
     def told(self) -> list[tuple[Message, Change | Truncation]]:
         """All messages of the tables with what they say."""
-        return told_by(self.messages(), self.name, self.name)
+        return told_by(self.messages(), self.name, self.database)
 
     def changes(self) -> list[tuple[Message, Change]]:
         return [(message, event) for message, event in self.told() if isinstance(event, Change)]
@@ -95,7 +99,8 @@ class MysqlSource:
     def truth(self) -> Mirror:
         """The same from the database's own SQL. Amounts are taken to have two digits."""
         return {
-            name: {row[0]: row[1:] for row in self.query(_select(table, self.name))} for name, table in TABLES.items()
+            name: {row[0]: row[1:] for row in self.query(_select(table, self.database))}
+            for name, table in TABLES.items()
         }
 
 

@@ -13,7 +13,7 @@ import pytest
 from cdc.metrics import reader_parts
 from tests.integration.cdc_stack import Source, reading, wait_until
 from tests.integration.cdc_workload import Writer
-from tests.integration.connect_stack import ConnectStack, running_connect, watching
+from tests.integration.connect_stack import ConnectStack, remove_connector, running_connect, watching
 from tests.source_log import SOURCE
 from tests.stream_verdicts import verdicts_of
 from trueup.checking.connector_check import check_connector, connector_state, register_connector
@@ -153,7 +153,7 @@ def test_an_idle_source_moves_time_and_the_slot(connect: ConnectStack) -> None:
         watch.catch_up(source)
         wait_until(lambda: confirmed_lsn(source) > written)
         assert watch.counters.confirmed_lsn > written
-    connect.remove("idle")
+    remove_connector(connect.connect.url, "idle")
 
 
 def write_some(writers: list[Writer]) -> None:
@@ -175,7 +175,7 @@ def test_a_move_there_and_back_neither_skips_nor_doubles(connect: ConnectStack) 
             with watching(source) as watch:
                 connect.wait_running("mover")
                 watch.catch_up(source)
-            connect.remove("mover")
+            remove_connector(connect.connect.url, "mover")
     finally:
         for writer in writers:
             writer.stop()
@@ -221,7 +221,7 @@ def test_other_forms_tell_the_same(connect: ConnectStack, name: str, changed: di
         )
         watch.catch_up(source)
     assert source.mirror() == source.truth()
-    connect.remove(name)
+    remove_connector(connect.connect.url, name)
 
 
 def test_time_stands_still_while_a_task_has_failed(connect: ConnectStack) -> None:
@@ -242,7 +242,7 @@ def test_time_stands_still_while_a_task_has_failed(connect: ConnectStack) -> Non
         assert "RecordTooLarge" in status.tasks[0].reason
         (fault,) = connector_state(source.settings).faults
         assert "restart" in fault.remedy
-    connect.remove("failing")
+    remove_connector(connect.connect.url, "failing")
 
 
 def test_the_connector_is_checked_registered_and_shown(connect: ConnectStack) -> None:
@@ -264,11 +264,11 @@ def test_the_connector_is_checked_registered_and_shown(connect: ConnectStack) ->
         refused, *_ = register_connector(settings, {"poll.interval.ms": "soon"})
         assert refused.what.startswith("poll.interval.ms: ")
         connect.wait_running("asked")
-        wait_until(lambda: connector_state(settings).slot_active)
+        wait_until(lambda: connector_state(settings).slot_active is True)
         state = connector_state(settings)
         assert state.faults == []
         assert state.lag_bytes is not None
         (connector,) = [part for part in check_connector(settings) if part.name == "connector"]
         assert connector.faults == []
-    connect.remove("asked")
+    remove_connector(connect.connect.url, "asked")
     assert [fault.remedy for fault in connector_state(settings).faults] == ["run `trueup cdc register`"]

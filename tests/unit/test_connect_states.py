@@ -31,6 +31,8 @@ Caused by: org.postgresql.util.PSQLException: ERROR: publication "trueup" does n
         ({"lsn": 50, "lsn_commit": 40, "lsn_proc": None}, Committed(50, copying=False)),
         ({"lsn": 50, "snapshot": "INITIAL", "last_snapshot_record": True}, Committed(0, copying=True)),
         ({"lsn": 50, "snapshot": True}, Committed(0, copying=True)),
+        ({"file": "binlog.000002", "pos": 7, "row": 3}, Committed((2 << 32 | 7) << 14, copying=False)),
+        ({"file": "binlog.000002", "pos": 7, "snapshot": True}, Committed(0, copying=True)),
     ],
 )
 def test_an_offset_tells_the_highest_position_but_none_while_tables_are_copied(

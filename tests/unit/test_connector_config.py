@@ -9,7 +9,7 @@ import pytest
 
 from cdc.connector_config import config_faults, connector_config, connector_name
 from cdc.source_tables import settlement_tables
-from trueup.settings import ConnectSettings, Settings, SourceSettings
+from trueup.settings import ConnectSettings, KafkaSettings, Settings, SourceSettings
 
 SHIPPED: dict[str, str] = orjson.loads(Path("cdc/connectors/postgres.json").read_bytes())
 TABLES = settlement_tables("public")
@@ -22,11 +22,16 @@ def test_the_shipped_file_is_what_the_settings_of_the_containers_make() -> None:
     assert connector_name(settings) == "settlement"
 
 
-def test_the_file_for_mysql_keys_the_same_tables_and_keeps_amounts_exact() -> None:
-    mysql: dict[str, str] = orjson.loads(Path("cdc/connectors/mysql.json").read_bytes())
-    here = {"topic.prefix": "settlement", "slot.name": "trueup", "database.dbname": "settlement"}
-    keys = connector_config(Settings(), settlement_tables("settlement"))["message.key.columns"]
-    assert config_faults({**mysql, **here}, {**SHIPPED, "message.key.columns": keys}, "here") == []
+def test_the_shipped_file_for_mysql_is_what_the_settings_make_too() -> None:
+    shipped: dict[str, str] = orjson.loads(Path("cdc/connectors/mysql.json").read_bytes())
+    source = SourceSettings(kind="mysql", host="mysql", user="trueup", reader="debezium")
+    connect = ConnectSettings(password="${secrets:/run/secrets:mysql-password}")
+    settings = Settings(source=source, connect=connect, kafka=KafkaSettings(bootstrap="kafka:19092"))
+    config = connector_config(settings, settlement_tables("settlement"))
+    assert config == shipped
+    assert config_faults(shipped, shipped, "here") == []
+    (fault,) = config_faults({**shipped, "database.include.list": "other"}, shipped, "here")
+    assert fault.what == "database.include.list is 'other', but the settings say 'settlement'"
 
 
 def test_settings_decide_place_names_and_tables() -> None:

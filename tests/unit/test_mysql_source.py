@@ -14,9 +14,10 @@ from cdc.decode import ChangeDecoder
 from cdc.mysql_columns import MysqlColumn, catalogue_column
 from cdc.mysql_envelope import BinlogEnvelopes, Identity, Place, Stamp, truncation
 from cdc.mysql_fitting import misfit
-from cdc.mysql_source import refusal, replica_id
+from cdc.mysql_source import refusal
 from cdc.mysql_state import ReadMark, check_order
 from cdc.mysql_values import Odd
+from cdc.replica_id import replica_id
 from cdc.source_tables import settlement_tables
 from trueup.model.errors import ConfigurationError, InvalidRecord, UnavailableError
 from trueup.model.tables import ORDERS

@@ -10,13 +10,14 @@ from typing import Final
 from cdc.connect_offsets import ConnectorOffsets
 from cdc.connect_rest import ConnectorStatus, ConnectRest
 from cdc.connector_config import NO_DATA_MODES, config_faults, connector_config, connector_name
+from cdc.mysql_nudge import nudge_faults
+from cdc.mysql_source import connect as connect_mysql
 from cdc.postgres_slot import find_slot
 from cdc.postgres_source import address_of, connect
 from cdc.postgres_state import read_postgres_state
-from cdc.source_check import check_source
 from cdc.source_tables import SourceTable, settlement_tables
 from cdc.topic_check import check_topics
-from trueup.checking.parts import Part, needed_tables
+from trueup.checking.parts import SOURCE_CHECKS, Part, needed_tables
 from trueup.model.errors import TrueupError
 from trueup.model.faults import Checked, Fault, fault_of
 from trueup.settings import Settings
@@ -30,13 +31,13 @@ FAILED_TASK_REMEDY: Final = (
 @dataclass(frozen=True, slots=True)
 class ConnectorState:
     """How a connector fares: its state, the log in bytes that its slot holds back (None without a slot), and whether
-    something reads the slot.
+    something reads the slot (None where the source has no slots: MySQL).
     """
 
     name: str
     status: ConnectorStatus | None
     lag_bytes: int | None
-    slot_active: bool
+    slot_active: bool | None
 
     @property
     def faults(self) -> list[Fault]:
@@ -58,7 +59,10 @@ def tables_of(settings: Settings) -> tuple[SourceTable, ...]:
 def check_connector(settings: Settings) -> list[Part]:
     """Source, topics, and the connector: the one that is registered, or else the one that would be."""
     specs = read_user_specs(settings)
-    source = check_source(settings.source, needed_tables(settings, specs))
+    source = SOURCE_CHECKS[settings.source.kind](settings.source, needed_tables(settings, specs))
+    if settings.source.kind == "mysql" and not source.faults:
+        with closing(connect_mysql(settings.source)) as connection:
+            source.faults.extend(nudge_faults(connection, settings.source))
     topics = check_topics(settings.kafka.bootstrap, planned_topics(settings, specs))
     connector = _check_connector(settings, tables_of(settings))
     return [
@@ -73,7 +77,7 @@ def register_connector(settings: Settings, changed: Mapping[str, str]) -> list[F
 
     Args:
         settings: source, broker and Kafka Connect.
-        changed: settings of the connector that are to differ from `cdc/connectors/postgres.json`.
+        changed: settings of the connector that are to differ from `cdc/connectors/*.json`.
 
     Raises:
         UnavailableError: Kafka Connect, the source or the broker does not answer.
@@ -101,6 +105,8 @@ def connector_state(settings: Settings) -> ConnectorState:
     name = connector_name(settings)
     with closing(ConnectRest(settings.connect.url)) as rest:
         status = rest.status(name)
+    if settings.source.kind != "postgres":
+        return ConnectorState(name, status, None, slot_active=None)
     with connect(settings.source) as connection:
         slot = find_slot(connection, settings.source)
         row = connection.execute("SELECT (pg_catalog.pg_current_wal_lsn() - '0/0')::int8").fetchone()
@@ -123,7 +129,7 @@ def _check_connector(settings: Settings, tables: Sequence[SourceTable]) -> Check
             version = rest.plugins().get(wanted["connector.class"])
             if version is None:
                 what = f"Kafka Connect does not have {wanted['connector.class']}"
-                remedy = "put Debezium's connector for PostgreSQL on its plugin.path"
+                remedy = f"put Debezium's connector for {settings.source.kind} on its plugin.path"
                 return Checked([], [Fault(what, settings.connect.url, remedy)])
             facts.append(f"Debezium {version} at {settings.connect.url}")
             held = rest.config(name)
@@ -153,6 +159,9 @@ def _refusals(rest: ConnectRest, config: Mapping[str, str], name: str, where: st
 def _copy_faults(settings: Settings) -> list[Fault]:
     """A connector that copies nothing needs a slot to which a copy belongs, or it would begin in the middle."""
     source = settings.source
+    if source.kind != "postgres":
+        what = f"the connector makes no copy of the tables of {source.name}, and nothing else does"
+        return [Fault(what, _where(settings), "leave snapshot.mode at initial")]
     with connect(source) as connection:
         slot = find_slot(connection, source)
     mark = read_postgres_state(settings.kafka.bootstrap, source.name).mark

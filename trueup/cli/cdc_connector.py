@@ -111,13 +111,13 @@ def _show(state: ConnectorState) -> None:
         console.print(f"connector {state.name}  {state.status.connector.state}")
         for number, task in state.status.tasks.items():
             console.print(f"task {number}  {task.state}  on {task.worker}")
-    lag = (
-        "the slot does not exist"
-        if state.lag_bytes is None
-        else f"the slot is {state.lag_bytes:,} bytes behind the log"
-    )
-    console.print(f"{lag}{'' if state.slot_active else ', and nothing reads it'}")
+    if state.slot_active is not None:
+        console.print(f"{_lag(state.lag_bytes)}{'' if state.slot_active else ', and nothing reads it'}")
     show_faults(console, state.faults)
+
+
+def _lag(lag_bytes: int | None) -> str:
+    return "the slot does not exist" if lag_bytes is None else f"the slot is {lag_bytes:,} bytes behind the log"
 
 
 def _print_json(document: object) -> None:

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from cdc.counters import ReaderCounters
 from cdc.metrics import ReaderMetrics
+from cdc.mysql_nudge import HEARTBEAT_TABLE
 from cdc.topics import topic_plan
 from clickhouse.schema import DEFINITIONS
 from clickhouse.views import VIEWS
@@ -253,7 +254,7 @@ def test_metrics_are_the_metrics_of_the_processes() -> None:
     listed["Reader"].add("trueup_build_info")
     assert listed == exposed
     named = {name for page in PAGES for name in re.findall(r"\btrueup_[a-z_]+\b", text_of(page))}
-    assert named <= {*set().union(*exposed.values()), "trueup_analyst", "trueup_dashboard"}
+    assert named <= {*set().union(*exposed.values()), "trueup_analyst", "trueup_dashboard", HEARTBEAT_TABLE}
 
 
 def test_settings_are_listed_with_their_defaults() -> None:

@@ -91,11 +91,23 @@ class ConnectRest:
         self._ask("PUT", f"/connectors/{name}/config", dict(config))
 
     def register_at(self, name: str, config: Config, prefix: str, offset: Mapping[str, object]) -> None:
-        """Create a connector that goes on from an offset, as Debezium writes it for its `topic.prefix`."""
-        self._ask("POST", "/connectors", {"name": name, "config": dict(config), "initial_state": "STOPPED"})
+        """Create a connector that goes on from an offset, as Debezium writes it for its `topic.prefix`.
+
+        May be called again when it was interrupted: until the connector has its offset it does not run.
+        """
+        if self.config(name) is None:
+            self._ask("POST", "/connectors", {"name": name, "config": dict(config), "initial_state": "STOPPED"})
         place = {"partition": {"server": prefix}, "offset": dict(offset)}
         self._ask("PATCH", f"/connectors/{name}/offsets", {"offsets": [place]})
+        self.resume(name)
+
+    def resume(self, name: str) -> None:
+        """Let a connector that was stopped go on."""
         self._ask("PUT", f"/connectors/{name}/resume")
+
+    def has_offsets(self, name: str) -> bool:
+        """Whether a connector has committed, or was given, a place to go on from."""
+        return bool(self._ask("GET", f"/connectors/{name}/offsets")["offsets"])
 
     def status(self, name: str) -> ConnectorStatus | None:
         """The state of a connector; None if there is none of this name."""

@@ -11,29 +11,20 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import Final
 
 import psycopg
 import structlog
 
-from cdc.connect_offsets import ConnectorOffsets
 from cdc.connect_rest import ConnectRest
 from cdc.connector_config import connector_config, connector_name
-from cdc.connector_watch import ConnectorWatch
+from cdc.connector_session import PROBE_SECONDS_MIN, Followed, follow
 from cdc.counters import Phase, ReaderCounters
 from cdc.debezium_copy import copied_by_connector, copy_first
-from cdc.delivery import DeliveryProducer, EndOffsets
 from cdc.postgres_clock import NUDGE, ServerClock
-from cdc.postgres_source import address_of, connect, prepare
+from cdc.postgres_source import connect, prepare
 from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, settlement_tables
-from cdc.source_time_teller import SourceTimeTeller
 from trueup.settings import Settings
-
-PROBE_SECONDS_MIN: Final = 0.2
-"""A connector commits its position a few times a second at most: more probes would tell nothing more."""
-
-TURN_SECONDS: Final = 0.1
 
 _log = structlog.get_logger()
 
@@ -59,7 +50,7 @@ def run(
 
 def _watch(settings: Settings, stop: threading.Event, counters: ReaderCounters, tables: Sequence[SourceTable]) -> None:
     """One session: ends when asked to stop, or with the error that ended it."""
-    source, bootstrap = settings.source, settings.kafka.bootstrap
+    source = settings.source
     name = connector_name(settings)
     counters.sessions += 1
     counters.turn()
@@ -75,17 +66,5 @@ def _watch(settings: Settings, stop: threading.Event, counters: ReaderCounters, 
         elif registered is None:
             rest.register(name, connector_config(settings, tables))
             _log.info("connector_registered", connector=name, url=settings.connect.url)
-        ends = EndOffsets(bootstrap, [table.topic(source.name) for table in tables])
-        producer = session.enter_context(closing(DeliveryProducer(bootstrap)))
-        topic = settings.connect.offsets_topic
-        offsets = session.enter_context(closing(ConnectorOffsets(bootstrap, topic, name, source.name)))
         clock = ServerClock(source, max(PROBE_SECONDS_MIN, source.heartbeat_interval_seconds))
-        watch = ConnectorWatch(settings.connect.url, name)
-        for thread in (clock, watch):
-            thread.start()
-            session.callback(thread.stop)
-        counters.began_streaming()
-        _log.info("watching", connector=name, source=address_of(source))
-        teller = SourceTimeTeller(source.name, producer, ends, counters, partial(connection.execute, NUDGE))
-        while not stop.is_set():
-            teller.turn(clock, watch.trouble, offsets.take(TURN_SECONDS))
+        follow(settings, tables, counters, stop, Followed(clock, partial(connection.execute, NUDGE)))

@@ -1,7 +1,8 @@
 """Watches Debezium in Kafka Connect read a MySQL database, and sends the heartbeats that it does not.
 
 Changes come from the connector alone, and so does the first copy of the tables, unless our own reader made one: then it goes on
-where that stopped. This side registers it if it is not there, tells source time from the server's clock and the places in the binlog that Connect has committed, and keeps those moving (`cdc.mysql_nudge`).
+where that stopped. This side registers it if it is not there, tells source time from the server's clock and the places in the
+binlog that Connect has committed, and keeps those moving (`cdc.mysql_nudge`).
 """
 
 from __future__ import annotations
@@ -16,23 +17,22 @@ import pymysql
 import structlog
 from pymysql.connections import Connection
 
-from cdc.connect_offsets import ConnectorOffsets
 from cdc.connect_rest import ConnectRest
 from cdc.connector_config import connector_config, connector_name
-from cdc.connector_watch import ConnectorWatch
-from cdc.counters import Phase, ReaderCounters
-from cdc.debezium import PROBE_SECONDS_MIN, TURN_SECONDS
-from cdc.delivery import DeliveryProducer, EndOffsets
+from cdc.connector_session import PROBE_SECONDS_MIN, Followed, follow
+from cdc.counters import Gap, Phase, ReaderCounters
 from cdc.mysql_clock import MysqlClock
 from cdc.mysql_envelope import Place
 from cdc.mysql_nudge import nudge
-from cdc.mysql_source import address_of, check_server, connect, unfit_tables, unusable
+from cdc.mysql_source import Server, check_server, connect, unfit_tables, unusable
 from cdc.mysql_state import broken, read_mark
+from cdc.position import ROW_BITS
 from cdc.sessions import read_in_sessions
 from cdc.source_tables import SourceTable, labels, settlement_tables
-from cdc.source_time_teller import SourceTimeTeller
 from trueup.settings import Settings
 
+MODE: Final = "snapshot.mode"
+USUAL: Final = "initial"
 SCHEMA_ONLY: Final = "recovery"
 """The snapshot mode in which the connector reads the definitions of the tables anew, and no rows."""
 
@@ -60,47 +60,47 @@ def run(
 
 def _watch(settings: Settings, stop: threading.Event, counters: ReaderCounters, tables: Sequence[SourceTable]) -> None:
     """One session: ends when asked to stop, or with the error that ended it."""
-    source, bootstrap = settings.source, settings.kafka.bootstrap
-    name = connector_name(settings)
+    source = settings.source
     counters.sessions += 1
     counters.turn()
     with ExitStack() as session:
         connection = session.enter_context(closing(connect(source)))
-        check_server(connection, source)
+        server = check_server(connection, source)
         unfit = unfit_tables(connection, tables)
         if unfit:
             raise unusable(unfit, source)
         nudge(connection, source)
         rest = session.enter_context(closing(ConnectRest(settings.connect.url)))
-        ends = EndOffsets(bootstrap, [table.topic(source.name) for table in tables])
-        producer = session.enter_context(closing(DeliveryProducer(bootstrap)))
-        # Before the connector begins, so that none of its commits is missed.
-        topic = settings.connect.offsets_topic
-        offsets = session.enter_context(closing(ConnectorOffsets(bootstrap, topic, name, source.name)))
-        counters.began_streaming()
-        if rest.config(name) is None:
-            counters.phase = Phase.SNAPSHOT
-            _register(rest, settings, tables, _place_of_ours(connection, settings, tables))
+        counters.phase, counters.failing = Phase.SNAPSHOT, None
+        if not _is_placed(rest, connector_name(settings)):
+            _register(rest, settings, tables, _place_of_ours(connection, server, settings, tables, counters))
         clock = MysqlClock(source, max(PROBE_SECONDS_MIN, source.heartbeat_interval_seconds))
-        watch = ConnectorWatch(settings.connect.url, name)
-        for thread in (clock, watch):
-            thread.start()
-            session.callback(thread.stop)
-        _log.info("watching", connector=name, source=address_of(source))
-        teller = SourceTimeTeller(source.name, producer, ends, counters, partial(nudge, connection, source))
-        while not stop.is_set():
-            teller.turn(clock, watch.trouble, offsets.take(TURN_SECONDS))
+        moving, usual = partial(nudge, connection, source), partial(_to_usual_mode, rest, connector_name(settings))
+        follow(settings, tables, counters, stop, Followed(clock, moving, ROW_BITS, usual))
 
 
-def _place_of_ours(connection: Connection, settings: Settings, tables: Sequence[SourceTable]) -> Place | None:
-    """Where our own reader stopped, if it had copied all tables and the server still has what follows."""
+def _is_placed(rest: ConnectRest, name: str) -> bool:
+    """Whether the connector is there, and was not left without the place that it should go on from."""
+    held = rest.config(name)
+    return held is not None and (held.get(MODE) != SCHEMA_ONLY or rest.has_offsets(name))
+
+
+def _place_of_ours(
+    connection: Connection, server: Server, settings: Settings, tables: Sequence[SourceTable], counters: ReaderCounters
+) -> Place | None:
+    """Where our own reader stopped; None where it never was, or where nothing can go on from there: that is a gap."""
     mark = read_mark(settings.kafka.bootstrap, settings.source.name)
-    if mark is None or not set(labels(tables)) <= set(mark.tables):
+    if mark is None:
         return None
-    fault = broken(connection, check_server(connection, settings.source), mark)
-    if fault:
-        _log.warning("tables_copied_anew", reason=fault, remedy="rows deleted meanwhile stay: compare")
-    return None if fault else mark.place
+    missing = sorted(set(labels(tables)) - set(mark.tables))
+    fault = f"{', '.join(missing)} had not been copied" if missing else broken(connection, server, mark)
+    if not fault:
+        return mark.place
+    counters.found_gap(Gap(fault, mark.place.version, 0))
+    _log.error(
+        "binlog_gap", reason=fault, remedy="the connector copies all tables; rows deleted meanwhile stay: compare"
+    )
+    return None
 
 
 def _register(rest: ConnectRest, settings: Settings, tables: Sequence[SourceTable], place: Place | None) -> None:
@@ -108,7 +108,15 @@ def _register(rest: ConnectRest, settings: Settings, tables: Sequence[SourceTabl
     name, config = connector_name(settings), connector_config(settings, tables)
     if place is None:
         rest.register(name, config)
+        rest.resume(name)
     else:
-        config["snapshot.mode"] = SCHEMA_ONLY
-        rest.register_at(name, config, settings.source.name, {"file": place.file, "pos": place.pos})
+        offset = {"file": place.file, "pos": place.pos}
+        rest.register_at(name, {**config, MODE: SCHEMA_ONLY}, settings.source.name, offset)
     _log.info("connector_registered", connector=name, url=settings.connect.url, place=place)
+
+
+def _to_usual_mode(rest: ConnectRest, name: str) -> None:
+    """Once it has its place and knows the tables: at a later start they may have been altered, which it must read in the log."""
+    held = rest.config(name)
+    if held is not None and held.get(MODE) == SCHEMA_ONLY:
+        rest.register(name, {**held, MODE: USUAL})

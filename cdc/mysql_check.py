@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pymysql
 
+from cdc.mysql_nudge import nudge_faults
 from cdc.mysql_source import address_of, connect, master_status, refusal, server_faults, unfit_tables
 from cdc.source_check import NeededTable
 from trueup.model.errors import TrueupError
@@ -27,6 +28,8 @@ def check_mysql(source: SourceSettings, needed: Sequence[NeededTable]) -> Checke
                 faults += server_faults(connection, source)
                 place = master_status(connection)
                 facts.append(f"the binlog is at {place.file}:{place.pos}")
+            if source.reader == "debezium":
+                faults += nudge_faults(connection, source)
             unfit = unfit_tables(connection, [one.table for one in needed])
             facts.append(f"{len(needed_by) - len(unfit)} tables")
             for label, reason in unfit.items():

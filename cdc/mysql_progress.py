@@ -10,6 +10,7 @@ from cdc.counters import ReaderCounters
 from cdc.delivery import DeliveryProducer
 from cdc.heartbeat import Probe, SourceTime, encode_heartbeat
 from cdc.mysql_state import ReadMark, encode_mark, mark_key
+from cdc.position import ROW_BITS
 from cdc.topics import HEARTBEAT_TOPIC, READ_PARTITION, STATE_TOPIC
 from trueup.settings import SourceSettings
 
@@ -19,7 +20,6 @@ SAVE_SECONDS: Final = 0.5
 """How often the place is kept: after a crash, changes of about so long come again."""
 
 FINISH_SECONDS_MAX: Final = 30.0
-_ROW_BITS: Final = 14
 
 
 class _Outstanding(NamedTuple):
@@ -65,7 +65,7 @@ class Progress:
         for probe in probes:
             self._source_time.probed(probe)
             self._counters.source_answered_at = time.monotonic()
-            self._counters.server_lsn = probe.lsn >> _ROW_BITS
+            self._counters.server_lsn = probe.lsn >> ROW_BITS
 
     def received(self, version: int) -> None:
         """Everything in the binlog before this position was received."""
@@ -117,7 +117,7 @@ class Progress:
             self._confirmed = done.place
             time_us = done.time_us or time_us
         version = self._confirmed.place.version
-        self._counters.confirmed_lsn = version >> _ROW_BITS
+        self._counters.confirmed_lsn = version >> ROW_BITS
         if time_us:
             # Positions may already be newer than what the mark covered: that only makes readers wait a little longer.
             value = encode_heartbeat(self._source.name, time_us, version, self._producer.positions())

@@ -15,9 +15,11 @@ from trueup.model.errors import InvalidRecord
 
 _INT64_LIMIT: Final = 2**63
 _FILE: Final = re.compile(r".*\.(\d{1,9})")
-_ROW_BITS: Final = 14
+ROW_BITS: Final = 14
+"""How many low bits of a place in a binlog tell the row within an event."""
+
 _POSITION_BITS: Final = 32
-_FILE_BITS: Final = 63 - _POSITION_BITS - _ROW_BITS
+_FILE_BITS: Final = 63 - _POSITION_BITS - ROW_BITS
 """131,072 binlog files of up to 4 GiB, with up to 16,384 rows in one event (MySQL splits events at 8 KiB)."""
 
 
@@ -47,8 +49,8 @@ def _binlog_position(source: Mapping[str, Any]) -> int:
         raise InvalidRecord("missing-field", f"source.file {file!r:.60} and source.pos {place!r:.60} are no position")
     number = _within(int(found[1]), "file", 1 << _FILE_BITS)
     _within(place, "pos", 1 << _POSITION_BITS)
-    within = _within(row if type(row) is int else 0, "row", 1 << _ROW_BITS)
-    return (number << _POSITION_BITS | place) << _ROW_BITS | within
+    within = _within(row if type(row) is int else 0, "row", 1 << ROW_BITS)
+    return (number << _POSITION_BITS | place) << ROW_BITS | within
 
 
 def _within(value: int, name: str, limit: int) -> int:

@@ -29,6 +29,7 @@ class SourceTimeTeller:
         ends: of the source's topics.
         counters: counted in.
         nudge: gives the connector something to read.
+        position_bits: how many low bits of a position count less than a byte of the log.
     """
 
     def __init__(
@@ -38,9 +39,12 @@ class SourceTimeTeller:
         ends: EndOffsets,
         counters: ReaderCounters,
         nudge: Callable[[], object],
+        position_bits: int = 0,
     ) -> None:
         self._source_name = source_name
         self._nudge = nudge
+        self._position_bits = position_bits
+        self._committed = 0
         self._producer = producer
         self._ends = ends
         self._counters = counters
@@ -61,16 +65,17 @@ class SourceTimeTeller:
         for probe in clock.take():
             self._source_time.probed(probe)
             counters.source_answered_at = time.monotonic()
-            counters.server_lsn = probe.lsn
+            counters.server_lsn = probe.lsn >> self._position_bits
         counters.connector_trouble(trouble)
         counters.delivered_at = time.monotonic()
         if trouble:
             return
         if committed is not None:
             counters.phase = Phase.SNAPSHOT if committed.copying else Phase.STREAMING
-            if committed.lsn > counters.confirmed_lsn:
+            if committed.lsn > self._committed:
                 self._moved_at = time.monotonic()
-            counters.confirmed_lsn = committed.lsn
+            self._committed = committed.lsn
+            counters.confirmed_lsn = committed.lsn >> self._position_bits
             self._source_time.received(committed.lsn)
         if self._source_time.reached_us > self._told_us:
             self._tell(self._source_time.reached_us)
@@ -82,7 +87,7 @@ class SourceTimeTeller:
     def _tell(self, time_us: int) -> None:
         """Send the heartbeat. The ends are asked for after the commit was seen, so what it covers stands below them."""
         counters = self._counters
-        value = encode_heartbeat(self._source_name, time_us, counters.confirmed_lsn, self._ends.now())
+        value = encode_heartbeat(self._source_name, time_us, self._committed, self._ends.now())
         self._producer.send(HEARTBEAT_TOPIC, self._source_name.encode(), value, READ_PARTITION)
         self._producer.drain(DELIVERY_SECONDS_MAX)
         self._told_us = counters.watermark_us = time_us

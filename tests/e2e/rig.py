@@ -206,6 +206,15 @@ class Rig:
 
         self.wait(f"{name} is back", back, READY_SECONDS, group)
 
+    def kill_workers(self) -> None:
+        """Kill all workers at once, and return when they hold their partitions again."""
+        workers = self.states("worker")
+        for worker in workers:
+            self.supervisor.kill(worker.name)
+        for worker in workers:
+            self.wait_restarted(worker)
+        self.wait_for_partitions()
+
     def settle(self) -> None:
         """Wait until the pipeline has seen everything, and every time limit of the rules is over."""
         longest = max(GRACE_SECONDS, STUCK_PAYOUT_SECONDS)

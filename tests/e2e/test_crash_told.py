@@ -42,12 +42,7 @@ def test_what_was_told_before_a_crash_does_not_stay_told(tmp_path: Path) -> None
                 while not told_anew():
                     assert time.monotonic() < deadline, f"nothing is missing\n{rig.logs('worker')}"
                     time.sleep(0.005)
-                workers = rig.states("worker")
-                for worker in workers:
-                    rig.supervisor.kill(worker.name)
-                for worker in workers:
-                    rig.wait_restarted(worker)
-                rig.wait_for_partitions()
+                rig.kill_workers()
         listener.stop()
         rig.settle()
         assert_books_agree(rig)

@@ -201,6 +201,18 @@ class HasClock(Protocol):
     def now_us(self) -> int: ...
 
 
+class Commits(Protocol):
+    """A writer that counts its transactions."""
+
+    committed: int
+
+
+def write_some(writers: Sequence[Commits]) -> None:
+    """Return when each writer has committed some more transactions."""
+    seen = [writer.committed for writer in writers]
+    wait_until(lambda: all(writer.committed > before + 10 for writer, before in zip(writers, seen, strict=True)))
+
+
 class Reader:
     """A reader in a thread of this process; `read` is what it runs."""
 

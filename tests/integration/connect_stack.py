@@ -10,12 +10,13 @@ from typing import Any
 
 import httpx
 
-from cdc import debezium
+from cdc import debezium, debezium_mysql
 from cdc.connect_rest import ConnectRest
 from cdc.connector_config import connector_config
 from cdc.source_tables import settlement_tables
 from cdc.topics import ensure_topics, topic_plan
 from tests.integration.cdc_stack import PARTITIONS, Reader, Source, Stack, running_stack, wait_until
+from tests.integration.mysql_stack import MysqlSource
 from trueup.embedded.connect.worker import Connect
 from trueup.embedded.ports import free_port
 from trueup.settings import ConnectSettings
@@ -87,9 +88,10 @@ def running_connect(data_dir: Path) -> Iterator[ConnectStack]:
 
 
 @contextmanager
-def watching(source: Source) -> Iterator[Reader]:
+def watching(source: Source | MysqlSource) -> Iterator[Reader]:
     """Debezium reads the source, and its heartbeats are told."""
-    reader = Reader(source.settings, read=debezium.run)
+    read = debezium.run if isinstance(source, Source) else debezium_mysql.run
+    reader = Reader(source.settings, read=read)
     try:
         yield reader
     finally:

@@ -32,3 +32,16 @@ def mirror_of(told: Iterable[Change | Truncation]) -> Mirror:
         if not change.deleted and not is_gone and change.row is not None:
             rows[table][primary_key] = change.row
     return rows
+
+
+def in_dollars(tables: Mirror) -> Mirror:
+    """The rows whose amounts are in US dollars: the oracles in SQL take amounts to have two digits."""
+    return {name: {key: row for key, row in rows.items() if "USD" in row} for name, rows in tables.items()}
+
+
+def assert_versions_agree(changes: Iterable[Change]) -> None:
+    """Whatever is told of one version of a row again says the same."""
+    versions: dict[tuple[str, Any, int], Any] = {}
+    for change in changes:
+        place = (change.table.name, change.primary_key, change.version)
+        assert versions.setdefault(place, change.row) == change.row

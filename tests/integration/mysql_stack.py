@@ -12,9 +12,10 @@ from pydantic import SecretStr
 from pymysql.connections import Connection
 
 from cdc.mysql import run
+from cdc.mysql_source import master_status
 from cdc.source_tables import SourceTable
 from cdc.topics import ensure_topics, source_topics, topic_plan
-from tests.integration.cdc_stack import PARTITIONS, Message, Reader, read_topics, told_by
+from tests.integration.cdc_stack import PARTITIONS, Message, Reader, read_topics, told_by, wait_until
 from tests.integration.mariadb_server import PASSWORD, MariaDb
 from tests.integration.mirror import Mirror, mirror_of
 from trueup.embedded.kafka.broker import Kafka
@@ -77,6 +78,19 @@ class MysqlSource:
         with closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute(statement, arguments)
             return list(cursor.fetchall())
+
+    def purge(self) -> None:
+        """Throw away all binlogs but the one that is written. The server keeps what a connection that broke off was sent last,
+        until it notices.
+        """
+        with closing(self.connect()) as connection:
+            last = master_status(connection).file
+
+        def is_alone() -> bool:
+            self.query(f"PURGE BINARY LOGS TO '{last}'")
+            return [row[0] for row in self.query("SHOW BINARY LOGS")] == [last]
+
+        wait_until(is_alone)
 
     def now_us(self) -> int:
         return int(self.query("SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS UNSIGNED)")[0][0])

@@ -91,15 +91,6 @@ class Desk:
         return self.rig.query("SELECT * FROM {db}.audit_log FINAL ORDER BY topic, partition, kafka_offset")
 
 
-def kill_workers(rig: Rig) -> None:
-    workers = rig.states("worker")
-    for worker in workers:
-        rig.supervisor.kill(worker.name)
-    for worker in workers:
-        rig.wait_restarted(worker)
-    rig.wait_for_partitions()
-
-
 @pytest.mark.timeout(900)
 def test_the_life_of_a_discrepancy(tmp_path: Path) -> None:
     with running_rig(tmp_path / "stack") as rig:
@@ -132,7 +123,7 @@ def steer(desk: Desk, first: dict[str, Any]) -> None:
     assert desk.give("approve").reason == "a waiver is approved by another person than the one who asked for it"
     approval = desk.command("approve", "bob")
     assert desk.send(approval, answer_seconds=0).result in {"unanswered", "applied"}
-    kill_workers(desk.rig)
+    desk.rig.kill_workers()
     assert desk.send(approval).result == "applied"
     assert desk.wait("waived")["revision"] == 4
 
@@ -141,7 +132,7 @@ def come_back(desk: Desk) -> None:
     """The amounts change, the books agree, and disagree again."""
     desk.bill(400)
     assert desk.wait("open")["lapse"] == "waiver lapsed: the amounts changed"
-    kill_workers(desk.rig)
+    desk.rig.kill_workers()
     desk.bill(80)
     desk.wait("auto-resolved")
     desk.bill(300)

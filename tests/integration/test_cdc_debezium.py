@@ -11,9 +11,10 @@ import orjson
 import pytest
 
 from cdc.metrics import reader_parts
-from tests.integration.cdc_stack import Source, reading, wait_until
+from tests.integration.cdc_stack import Source, reading, wait_until, write_some
 from tests.integration.cdc_workload import Writer
 from tests.integration.connect_stack import ConnectStack, remove_connector, running_connect, watching
+from tests.integration.mirror import assert_versions_agree, in_dollars
 from tests.source_log import SOURCE
 from tests.stream_verdicts import verdicts_of
 from trueup.checking.connector_check import check_connector, connector_state, register_connector
@@ -115,13 +116,7 @@ def test_both_end_as_the_database(pair: Pair) -> None:
     ours, theirs, truth = pair.ours.mirror(), pair.theirs.mirror(), pair.ours.truth()
     assert theirs == ours
     assert {name: rows.keys() for name, rows in ours.items()} == {name: rows.keys() for name, rows in truth.items()}
-    # The oracle takes amounts to have two digits.
     assert in_dollars(ours) == in_dollars(truth)
-
-
-def in_dollars(tables: dict[str, dict[Any, tuple[Any, ...]]]) -> dict[str, dict[Any, tuple[Any, ...]]]:
-    """The rows whose amounts are in US dollars."""
-    return {name: {key: row for key, row in rows.items() if "USD" in row} for name, rows in tables.items()}
 
 
 def test_the_same_discrepancies_are_found(pair: Pair, tmp_path: Path) -> None:
@@ -156,12 +151,6 @@ def test_an_idle_source_moves_time_and_the_slot(connect: ConnectStack) -> None:
     remove_connector(connect.connect.url, "idle")
 
 
-def write_some(writers: list[Writer]) -> None:
-    """Return when each writer has committed some more transactions."""
-    seen = [writer.committed for writer in writers]
-    wait_until(lambda: all(writer.committed > before + 10 for writer, before in zip(writers, seen, strict=True)))
-
-
 def test_a_move_there_and_back_neither_skips_nor_doubles(connect: ConnectStack) -> None:
     source = connect.source("mover")
     writers = [Writer(source, number, SEED) for number in range(2)]
@@ -183,10 +172,7 @@ def test_a_move_there_and_back_neither_skips_nor_doubles(connect: ConnectStack) 
         reader.catch_up(source)
         assert reader.counters.snapshot_rows == 0
     assert source.mirror() == source.truth()
-    versions: dict[tuple[str, Any, int], Any] = {}
-    for _, change in source.changes():
-        place = (change.table.name, change.primary_key, change.version)
-        assert versions.setdefault(place, change.row) == change.row
+    assert_versions_agree(change for _, change in source.changes())
 
 
 @pytest.mark.parametrize(

@@ -7,21 +7,24 @@ its binlog is close enough to; our reader then goes the way that it goes with My
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import orjson
 import psycopg2
 import pytest
 
-from cdc import debezium_mysql
 from cdc.connect_rest import ConnectRest
+from cdc.connector_config import connector_config
 from cdc.mysql_nudge import HEARTBEAT_TABLE
+from cdc.source_tables import settlement_tables
 from cdc.topics import ensure_topics, topic_plan
-from tests.integration.cdc_stack import PARTITIONS, Reader, wait_until
-from tests.integration.connect_stack import remove_connector
+from tests.integration.cdc_stack import PARTITIONS, wait_until, write_some
+from tests.integration.connect_stack import remove_connector, watching
 from tests.integration.mariadb_replica import Replica
+from tests.integration.mirror import assert_versions_agree, in_dollars
 from tests.integration.mysql_stack import USER, MysqlSource, reading, running_stack
 from tests.integration.mysql_workload import BinlogWriter
 from tests.source_log import SOURCE
@@ -47,16 +50,6 @@ class Pair(NamedTuple):
     ours: MysqlSource
     theirs: MysqlSource
     connect: Connect
-
-
-@contextmanager
-def watching(source: MysqlSource) -> Iterator[Reader]:
-    """Debezium reads the source, and its heartbeats are told."""
-    reader = Reader(source.settings, read=debezium_mysql.run)
-    try:
-        yield reader
-    finally:
-        reader.stop()
 
 
 def prepared(source: MysqlSource) -> MysqlSource:
@@ -161,6 +154,7 @@ def test_both_end_as_the_database(pair: Pair) -> None:
     ours, theirs, truth = pair.ours.mirror(), pair.theirs.mirror(), pair.ours.truth()
     assert theirs == ours
     assert {name: rows.keys() for name, rows in ours.items()} == {name: rows.keys() for name, rows in truth.items()}
+    assert in_dollars(ours) == in_dollars(truth)
     assert len(ours["orders"]) >= ORDERS
 
 
@@ -188,6 +182,7 @@ def test_an_idle_source_moves_time(pair: Pair) -> None:
 def test_a_move_there_and_back_neither_skips_nor_doubles(pair: Pair) -> None:
     source = prepared(pair.ours.stack.source("mover"))
     as_connector = through_connect(source, pair.theirs.settings.connect, "mover")
+    rest = ConnectRest(pair.connect.url)
     writers = [BinlogWriter(source, number, SEED, 0.1) for number in range(2)]
     for writer in writers:
         writer.start()
@@ -198,6 +193,9 @@ def test_a_move_there_and_back_neither_skips_nor_doubles(pair: Pair) -> None:
             write_some(writers)
             with watching(as_connector) as watch:
                 watch.catch_up(source)
+                wait_until(lambda: (rest.config("mover") or {})["snapshot.mode"] == "initial")
+                watch.catch_up(source)
+                assert watch.counters.gaps == 0
             remove_connector(pair.connect.url, "mover")
             write_some(writers)
     finally:
@@ -208,16 +206,43 @@ def test_a_move_there_and_back_neither_skips_nor_doubles(pair: Pair) -> None:
         assert reader.counters.gaps == 0
         assert reader.counters.snapshot_rows == 0
     assert source.mirror() == source.truth()
-    versions: dict[tuple[str, Any, int], Any] = {}
-    for _, change in source.changes():
-        place = (change.table.name, change.primary_key, change.version)
-        assert versions.setdefault(place, change.row) == change.row
+    assert_versions_agree(change for _, change in source.changes())
 
 
-def write_some(writers: list[BinlogWriter]) -> None:
-    """Return when each writer has committed some more transactions."""
-    seen = [writer.committed for writer in writers]
-    wait_until(lambda: all(writer.committed > before + 10 for writer, before in zip(writers, seen, strict=True)))
+def test_a_connector_that_was_left_half_made_begins_where_our_reader_stopped(pair: Pair) -> None:
+    source = prepared(pair.ours.stack.source("half_made"))
+    as_connector = through_connect(source, pair.theirs.settings.connect, "half_made")
+    source.query("INSERT INTO rule SELECT seq, 'daily', true, 10, 'USD', false FROM seq_1_to_9")
+    with reading(source) as reader:
+        reader.catch_up(source)
+    source.query("DELETE FROM rule WHERE rule_id = 7")
+    (refused,) = register_connector(as_connector.settings, {})
+    assert "what was deleted since it stopped" in refused.what
+    config = connector_config(as_connector.settings, settlement_tables("half_made"))
+    made = {"name": "half_made", "config": {**config, "snapshot.mode": "recovery"}, "initial_state": "STOPPED"}
+    httpx.post(f"{pair.connect.url}/connectors", json=made, timeout=60).raise_for_status()
+    with watching(as_connector) as watch:
+        watch.catch_up(source)
+    assert [orjson.loads(message.value)["op"] for message in source.messages()] == [*"r" * 9, "d"]
+    assert source.mirror() == source.truth()
+    remove_connector(pair.connect.url, "half_made")
+
+
+def test_rows_that_may_be_missed_are_told_as_a_gap(pair: Pair) -> None:
+    source = prepared(pair.ours.stack.source("missed"))
+    as_connector = through_connect(source, pair.theirs.settings.connect, "missed")
+    source.query("INSERT INTO rule SELECT seq, 'daily', true, 10, 'USD', false FROM seq_1_to_9")
+    with reading(source) as reader:
+        reader.catch_up(source)
+    source.query("DELETE FROM rule WHERE rule_id = 7")
+    source.query("FLUSH BINARY LOGS")
+    source.purge()
+    with watching(as_connector) as watch:
+        watch.catch_up(source)
+        assert watch.counters.gap is not None
+        assert "is gone" in watch.counters.gap.reason
+        assert watch.counters.gap.repaired_us == 0
+    remove_connector(pair.connect.url, "missed")
 
 
 def test_the_connector_is_checked_registered_and_shown(pair: Pair) -> None:

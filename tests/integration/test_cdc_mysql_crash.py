@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 
 import orjson
 import pytest
 
-from cdc.mysql_source import master_status
 from cdc.mysql_state import read_mark
 from tests.integration.cdc_stack import WAIT_SECONDS, wait_until
-from tests.integration.mysql_stack import MysqlSource, MysqlStack, insert_orders, reading, running_stack
+from tests.integration.mysql_stack import MysqlStack, insert_orders, reading, running_stack
 from trueup.model.errors import ConfigurationError
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(800)]
@@ -39,20 +37,6 @@ def test_a_database_that_dies_is_read_on_where_it_was(stack: MysqlStack) -> None
     assert source.mirror() == source.truth()
 
 
-def purge(source: MysqlSource) -> None:
-    """Throw away all binlogs but the one that is written. The server keeps what a connection that broke off was sent last,
-    until it notices.
-    """
-    with closing(source.connect()) as connection:
-        last = master_status(connection).file
-
-    def is_alone() -> bool:
-        source.query(f"PURGE BINARY LOGS TO '{last}'")
-        return [row[0] for row in source.query("SHOW BINARY LOGS")] == [last]
-
-    wait_until(is_alone)
-
-
 def test_a_binlog_that_was_purged_unread_is_told_and_made_up_for(stack: MysqlStack) -> None:
     source = stack.source("purged")
     insert_orders(source, 1, 3)
@@ -61,7 +45,7 @@ def test_a_binlog_that_was_purged_unread_is_told_and_made_up_for(stack: MysqlSta
     source.query("UPDATE orders SET status = 'paid' WHERE order_id = 1")
     source.query("DELETE FROM orders WHERE order_id = 2")
     source.query("FLUSH BINARY LOGS")
-    purge(source)
+    source.purge()
     with reading(source) as reader:
         reader.catch_up(source)
         gap = reader.counters.gap
@@ -82,7 +66,7 @@ def test_a_binlog_that_is_purged_after_it_was_read_is_no_gap(stack: MysqlStack) 
         reader.catch_up(source)
         source.query("FLUSH BINARY LOGS")
         reader.catch_up(source)
-    purge(source)
+    source.purge()
     with reading(source) as reader:
         reader.catch_up(source)
         assert (reader.counters.gaps, reader.counters.snapshot_rows) == (0, 0)

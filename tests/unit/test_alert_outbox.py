@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,7 @@ def test_five_thousand_findings_are_few_messages(store: Engine) -> None:
     singles = [body for body in outside.bodies if body["event"] == "raised"]
     assert len(outside.posts) <= 15
     assert sum(sum(one["kinds"].values()) for one in digests) + len(singles) == 5_000
-    assert sum(round(float(one["sums"]["USD"])) for one in digests) + len(singles) == 5_000
+    assert sum(Decimal(one["sums"]["USD"]) for one in digests) + len(singles) == 5_000
     take_in(store, ALERTS, URGENCY, [incoming(6_000, offset=6_000)], clock.now_us)
     send_all(one, clock, 2)
     assert outside.bodies[-1]["event"] == "raised"

@@ -10,8 +10,7 @@ from typing import Final
 from cdc.connect_offsets import ConnectorOffsets
 from cdc.connect_rest import ConnectorStatus, ConnectRest
 from cdc.connector_config import NO_DATA_MODES, config_faults, connector_config, connector_name
-from cdc.mysql_nudge import nudge_faults
-from cdc.mysql_source import connect as connect_mysql
+from cdc.mysql_state import read_mark
 from cdc.postgres_slot import find_slot
 from cdc.postgres_source import address_of, connect
 from cdc.postgres_state import read_postgres_state
@@ -60,9 +59,6 @@ def check_connector(settings: Settings) -> list[Part]:
     """Source, topics, and the connector: the one that is registered, or else the one that would be."""
     specs = read_user_specs(settings)
     source = SOURCE_CHECKS[settings.source.kind](settings.source, needed_tables(settings, specs))
-    if settings.source.kind == "mysql" and not source.faults:
-        with closing(connect_mysql(settings.source)) as connection:
-            source.faults.extend(nudge_faults(connection, settings.source))
     topics = check_topics(settings.kafka.bootstrap, planned_topics(settings, specs))
     connector = _check_connector(settings, tables_of(settings))
     return [
@@ -87,8 +83,8 @@ def register_connector(settings: Settings, changed: Mapping[str, str]) -> list[F
     config = {**wanted, **changed}
     with closing(ConnectRest(settings.connect.url)) as rest:
         faults = config_faults(config, wanted, where)
-        if rest.config(name) is None and config["snapshot.mode"] in NO_DATA_MODES:
-            faults += _copy_faults(settings)
+        if rest.config(name) is None:
+            faults += _copy_faults(settings, config["snapshot.mode"])
         faults = faults or _refusals(rest, config, name, where)
         if not faults:
             rest.register(name, config)
@@ -156,17 +152,26 @@ def _refusals(rest: ConnectRest, config: Mapping[str, str], name: str, where: st
     ]
 
 
-def _copy_faults(settings: Settings) -> list[Fault]:
-    """A connector that copies nothing needs a slot to which a copy belongs, or it would begin in the middle."""
+def _copy_faults(settings: Settings, mode: str) -> list[Fault]:
+    """A new connector must begin where a copy of the tables ends: its own, or that of our reader."""
     source = settings.source
-    if source.kind != "postgres":
-        what = f"the connector makes no copy of the tables of {source.name}, and nothing else does"
-        return [Fault(what, _where(settings), "leave snapshot.mode at initial")]
+    copies_itself = mode not in NO_DATA_MODES
+    remedy = "start the reader with source.reader = debezium: it"
+    if source.kind == "mysql":
+        if not copies_itself:
+            what = f"the connector makes no copy of the tables of {source.name}, and nothing else does"
+            return [Fault(what, _where(settings), "leave snapshot.mode at initial")]
+        if read_mark(settings.kafka.bootstrap, source.name) is None:
+            return []
+        what = f"our reader has read {source.name}: what was deleted since it stopped would never be told"
+        return [Fault(what, _where(settings), f"{remedy} registers the connector where that stopped")]
+    if copies_itself:
+        return []
     with connect(source) as connection:
         slot = find_slot(connection, source)
     mark = read_postgres_state(settings.kafka.bootstrap, source.name).mark
     if slot is not None and not slot.lost and mark is not None and mark.slot == source.slot:
         return []
     what = f"no copy of the tables belongs to slot {source.slot}, and the connector makes none"
-    remedy = "start the reader with source.reader = debezium: it makes slot and copy, and registers the connector"
-    return [Fault(what, address_of(source), f"{remedy}; or add --set snapshot.mode=initial")]
+    remedy = f"{remedy} makes slot and copy, and registers the connector; or add --set snapshot.mode=initial"
+    return [Fault(what, address_of(source), remedy)]

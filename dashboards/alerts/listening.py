@@ -25,7 +25,7 @@ Offsets = Callable[[], dict[tuple[str, int], int]]
 
 
 class Listener:
-    """A consumer of all partitions of the discrepancy topics, which tells its group how far it is.
+    """A consumer of all partitions of the discrepancy topics, which tells its group how far it is; for one thread.
 
     Only one process sends alerts, so it takes the partitions itself: a process that is started again after a crash does not
     wait until the group has noticed. It goes on from where the small database says; a partition that is not known there starts

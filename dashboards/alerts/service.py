@@ -132,6 +132,8 @@ class AlertService:
             self._metrics.taken.inc(taken.fresh)
             self._metrics.unreadable.inc(taken.unreadable)
             self._listener.told(messages)
+        # Asked by the thread that reads: the client lets one thread at a time in, and another one waits for ever beside it.
+        self._metrics.lag.set(self._listener.lag_records())
         return 0.0
 
     def _tick(self) -> float:
@@ -151,8 +153,6 @@ class AlertService:
         metrics.show(metrics.queued, self._by_kind(held, [WAITING, RETRYING, SENDING]))
         metrics.show(metrics.dead, self._by_kind(held, [DEAD]))
         metrics.show(metrics.digesting, self._by_kind({(name, ""): 1 for name in storms(self._store)}, [""]))
-        if self._listener is not None:
-            metrics.lag.set(self._listener.lag_records())
 
     def _by_kind(self, held: Mapping[tuple[str, str], int], states: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}

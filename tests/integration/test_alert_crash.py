@@ -17,11 +17,9 @@ import pytest
 import structlog
 from confluent_kafka import Producer
 
-from dashboards.alerts.listening import TOPICS
 from tests.alert_books import CHANNEL, HEAD, ROUTE, identifier, incoming
 from tests.alert_servers import FarEnd, far_end
-from trueup.embedded.memory_broker import MemoryBroker
-from trueup.embedded.supervisor import Supervisor
+from tests.integration.alert_broker import discrepancy_broker
 from trueup.settings import AlertSettings, KafkaSettings, Settings
 from trueup.stack_files import environment
 
@@ -36,11 +34,8 @@ log = structlog.get_logger()
 
 @pytest.fixture
 def bootstrap(tmp_path: Path) -> Iterator[str]:
-    broker = MemoryBroker(tmp_path, topics=TOPICS)
-    supervisor = Supervisor(tmp_path, [broker.service()])
-    supervisor.start()
-    yield broker.bootstrap()
-    supervisor.stop()
+    with discrepancy_broker(tmp_path) as address:
+        yield address
 
 
 class Judges(threading.Thread):

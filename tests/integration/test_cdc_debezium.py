@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -217,8 +218,16 @@ def test_time_stands_still_while_a_task_has_failed(connect: ConnectStack) -> Non
         watch.wait_until(lambda: watch.counters.heartbeats > 0)
         connect.rest.register("failing", connect.config(source, producer_override_max_request_size="3000"))
         large = '{"note": "' + "x" * 10_000 + '"}'
-        source.query(f"INSERT INTO orders VALUES (1, 1, 'USD', 10, 1, 1, '{large}', 'created', NULL, now())")
-        wait_until(lambda: "FAILED" in watch.counters.last_errors.get("connect", ""))
+        numbers = count(1)
+
+        def has_failed() -> bool:
+            # The task that the new one takes the place of may still send what is written first.
+            source.query(
+                f"INSERT INTO orders VALUES ({next(numbers)}, 1, 'USD', 10, 1, 1, '{large}', 'created', NULL, now())"
+            )
+            return "FAILED" in watch.counters.last_errors.get("connect", "")
+
+        wait_until(has_failed)
         parts = reader_parts(watch.counters)
         assert not parts["connector"].ready
         assert "task 0 is FAILED" in parts["connector"].error

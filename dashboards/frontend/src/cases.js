@@ -6,6 +6,7 @@
 //   data-keep-open     what is open in here stays open, and keeps the focus, when htmx brings it anew; while text in it is
 //                      selected, it stays as it is
 import htmx from "htmx.org";
+import { focusAgain, focusIn, replaceWith } from "./focus.js";
 import { showTimes } from "./times.js";
 
 const REFRESH_MS = 4_000;
@@ -79,7 +80,7 @@ function bring(body, fresh) {
     else {
       // A row from the live messages has no state yet: only its cells are completed.
       if (shown.dataset.state !== undefined) brought.classList.add("changed");
-      shown.replaceWith(brought);
+      replaceWith(shown, brought);
     }
     brought.classList.add("fresh");
     htmx.process(brought);
@@ -89,7 +90,6 @@ function bring(body, fresh) {
   countChosen(body.closest("form"));
 }
 
-const focusable = "a[href], button, summary, input, select, textarea";
 const kept = new Map();
 
 function startKeepingOpen() {
@@ -101,8 +101,10 @@ function startKeepingOpen() {
       detail.shouldSwap = false;
       return;
     }
-    const focused = [...target.querySelectorAll(focusable)].indexOf(document.activeElement);
-    kept.set(target, { open: [...target.querySelectorAll("details")].map((each) => each.open), focused });
+    kept.set(target, {
+      open: [...target.querySelectorAll("details")].map((each) => each.open),
+      focus: focusIn(target),
+    });
   });
   document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
     const before = kept.get(target);
@@ -111,7 +113,7 @@ function startKeepingOpen() {
     [...target.querySelectorAll("details")].forEach((each, number) => {
       each.open = before.open[number] ?? each.open;
     });
-    if (before.focused >= 0) target.querySelectorAll(focusable)[before.focused]?.focus({ preventScroll: true });
+    focusAgain(target, before.focus);
   });
 }
 

@@ -9,6 +9,7 @@
 // server renders from _live_latest.html: a row whose id is there replaces it, a new one comes first. A message is here before its
 // row can be read, so rows that htmx brings anew do not take away what has just come.
 import htmx from "htmx.org";
+import { replaceWith } from "./focus.js";
 import { showTimes } from "./times.js";
 
 const SILENT_MS = 25_000; // the server sends a beat every 10 s
@@ -125,7 +126,7 @@ function rowOf(body, id) {
 /** Puts a copy of the row in the place of the one that is known, else first. */
 function place(body, row, known) {
   const shown = row.cloneNode(true);
-  if (known) known.replaceWith(shown);
+  if (known) replaceWith(known, shown);
   else body.prepend(shown);
   shown.classList.add("fresh");
   htmx.process(shown);

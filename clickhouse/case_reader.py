@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-from clickhouse.case_versions import Order, Place, beyond, first_cases
+from clickhouse.case_versions import STANDING_IN, Order, Place, beyond, first_cases
 from clickhouse.case_views import CASE_VIEWS
 from clickhouse.client import translated_errors
 from clickhouse.definition import FINAL_CLAUSE
@@ -38,10 +38,12 @@ AT_ONCE: Final = 1
 IN_BACKGROUND: Final = 10
 """ClickHouse's `priority`: a query stands still while another with a lower number, other than 0, is running."""
 
+_STAKE_OR_LESS: Final = "coalesce(stake, toDecimal128(-1, 4))"
+_RAISED_US: Final = "toUnixTimestamp64Micro(assumeNotNull(raised_at))"
 _SORTS: Final[dict[str, Order]] = {
-    "amount": Order("coalesce(stake, toDecimal128(-1, 4))", "Decimal(76, 4)", "DESC", "ASC"),
-    "age": Order("toUnixTimestamp64Micro(assumeNotNull(raised_at))", "Int64", "ASC", "ASC"),
-    "opened": Order("toUnixTimestamp64Micro(assumeNotNull(raised_at))", "Int64", "DESC", "ASC"),
+    "amount": Order(_STAKE_OR_LESS, "Decimal(76, 4)", "DESC", "ASC", _STAKE_OR_LESS),
+    "age": Order(_RAISED_US, "Int64", "ASC", "ASC", "raised_at"),
+    "opened": Order(_RAISED_US, "Int64", "DESC", "ASC", "raised_at"),
 }
 
 _RAISED_IN: Final = (
@@ -141,7 +143,7 @@ class CaseReader:
     ) -> list[Record]:
         """What `page_query` gives, by a faster way."""
         order, place = _place(sort, after, before)
-        parts, bound = _conditions(chosen, _RAISED_IN_VERSION)
+        parts, bound = _conditions(chosen, _RAISED_IN_VERSION, STANDING_IN)
         return first_cases(self.rows, self._database, parts, bound, order, rows_max, place)
 
     def standings_query(self, chosen: CaseFilter) -> Query:
@@ -242,12 +244,14 @@ class CaseReader:
             return list(result.named_results())
 
 
-def _conditions(chosen: CaseFilter, raised_in: str) -> tuple[list[str], dict[str, Any]]:
-    """SQL conditions with the values that they bind; `raised_in` is the one for the period."""
+def _conditions(
+    chosen: CaseFilter, raised_in: str, standing_in: str = "standing IN {standings:Array(String)}"
+) -> tuple[list[str], dict[str, Any]]:
+    """SQL conditions with the values that they bind; given are the one for the period, and that for standings."""
     held: dict[str, tuple[str, Any]] = {
         "rules": ("rule IN {rules:Array(String)}", list(chosen.rules)),
         "classes": ("class IN {classes:Array(String)}", list(chosen.classes)),
-        "standings": ("standing IN {standings:Array(String)}", list(chosen.standings)),
+        "standings": (standing_in, list(chosen.standings)),
         "sellers": ("shop_id IN {sellers:Array(String)}", list(chosen.sellers)),
         "currencies": ("currency IN {currencies:Array(String)}", list(chosen.currencies)),
         "severities": ("severity IN {severities:Array(String)}", list(chosen.severities)),
@@ -256,7 +260,7 @@ def _conditions(chosen: CaseFilter, raised_in: str) -> tuple[list[str], dict[str
         "statement_id": ("statement_id = {statement_id:String}", chosen.statement_id),
         "amount_from": ("stake >= {amount_from:Decimal(76, 4)}", chosen.amount_from),
         "raised_until_us": (
-            "toUnixTimestamp64Micro(assumeNotNull(raised_at)) <= {raised_until_us:Int64}",
+            f"{_RAISED_US} <= {{raised_until_us:Int64}}",
             chosen.raised_until_us,
         ),
         "period": (raised_in, chosen.period),

@@ -2,7 +2,8 @@
 
 FINAL merges the whole of `case_wide` by its key before it filters, which takes most of the time of a page. The versions of
 the rows, superseded ones among them, are sorted much faster; of those that come first, the newest version of each case
-stands in its place, and what is superseded drops out. The rows are those that a query of `v_cases` gives.
+stands in its place, and what is superseded drops out. Only what is shown is read whole. The rows are those that a query of
+`v_cases` gives.
 """
 
 from __future__ import annotations
@@ -10,27 +11,40 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from clickhouse.case_views import SHOWN_EXPRESSIONS
+from clickhouse.case_views import IS_AWAKE, SHOWN_EXPRESSIONS
 from clickhouse.query import Query, Record
 
 Rows = Callable[[Query], list[Record]]
 
-SUPERSEDED_SHARE: Final = 4
-"""A fourth more versions are read than rows are wanted; where more are superseded, the next ones are read too."""
+VERSIONS_SPARE: Final = 25
+"""Two versions and so many more are read for the rows that are wanted: what was raised last has changed since, most of it.
+Where more are superseded, the next ones are read too.
+"""
 
 VERSIONS_MAX: Final = 500
 """Ids of one look-up: parameters travel in the address."""
 
+STANDING_IN: Final = (
+    f"if({IS_AWAKE}, standing_awake IN {{standings:Array(String)}}, standing IN {{standings:Array(String)}})"
+)
+"""The condition of the list for standings, on a row of `case_wide`."""
+
+_OF_IDS: Final = "partition IN {partitions:Array(UInt16)} AND discrepancy_id IN {ids:Array(String)}"
 _COLUMNS: Final = ", ".join(f"`{name}`" for name in SHOWN_EXPRESSIONS)
+_SELECT: Final = ", ".join(f"{expression} AS `{name}`" for name, expression in SHOWN_EXPRESSIONS.items())
 
 
 class Order(NamedTuple):
-    """How a list is sorted: an expression over columns of `v_cases` with its type, and the directions of it and of the id."""
+    """How a list is sorted: an expression over columns of `v_cases` with its type, and the directions of it and of the id.
+
+    `column` sorts rows of `case_wide` in the same way. Of a column by itself ClickHouse skips what cannot come first.
+    """
 
     value: str
     kind: str
     direction: str
     id_direction: str
+    column: str
 
 
 class Place(NamedTuple):
@@ -59,26 +73,35 @@ def first_cases(
     Args:
         rows: runs a query.
         database: that holds the table.
-        conditions: over columns of `v_cases`, and `occurrence_period`.
+        conditions: over columns of `case_wide`, with `STANDING_IN` for standings.
         bound: what they bind.
         order: of the list.
         rows_max: how many cases are wanted.
         place: behind which they come; None for the first ones.
     """
+    while True:
+        wanted = _first_versions(rows, database, conditions, bound, order, rows_max, place)
+        whole = _whole(rows, database, wanted) if wanted else {}
+        # Where a newer version came meanwhile, a merge may have taken the one away that was found.
+        if whole.keys() >= {(row["discrepancy_id"], row["version"]) for row in wanted}:
+            return [whole[row["discrepancy_id"], row["version"]] | {"sort_value": row["sort_value"]} for row in wanted]
+
+
+def _first_versions(
+    rows: Rows, database: str, conditions: Sequence[str], bound: Mapping[str, Any], order: Order, rows_max: int,
+    place: Place | None,
+) -> list[Record]:  # fmt: skip
+    """What `_versions` gives, of the newest version of each case."""
     found: dict[str, Record] = {}
     while True:
-        most = min(VERSIONS_MAX, rows_max + rows_max // SUPERSEDED_SHARE)
+        most = min(VERSIONS_MAX, 2 * rows_max + VERSIONS_SPARE)
         versions = rows(_versions(database, conditions, bound, order, most, place))
-        newest = {row["discrepancy_id"]: row for row in rows(_newest(database, versions))} if versions else {}
+        newest = {row["discrepancy_id"]: row["newest"] for row in rows(_newest(database, versions))} if versions else {}
         for version in versions:
-            row = newest[version["discrepancy_id"]]
-            if row["version"] == version["version"]:
-                found.setdefault(version["discrepancy_id"], row | {"sort_value": version["sort_value"]})
+            if newest[version["discrepancy_id"]] == version["version"]:
+                found.setdefault(version["discrepancy_id"], version)
         if len(versions) < most or len(found) >= rows_max:
-            shown = list(found.values())[:rows_max]
-            for row in shown:
-                del row["version"]
-            return shown
+            return list(found.values())[:rows_max]
         place = Place(str(versions[-1]["sort_value"]), versions[-1]["discrepancy_id"])
 
 
@@ -93,26 +116,33 @@ def _versions(
         parts.append(condition)
         values |= more
     return Query(
-        f"SELECT partition, discrepancy_id, version, {order.value} AS sort_value "
-        f"FROM (SELECT partition, version, occurrence_period, {_select()} FROM {database}.case_wide) "
+        f"SELECT partition, discrepancy_id, version, {order.value} AS sort_value FROM {database}.case_wide "
         f"WHERE {' AND '.join(parts)} "
-        f"ORDER BY {order.value} {order.direction}, discrepancy_id {order.id_direction}, version DESC LIMIT {{rows:UInt32}}",
+        f"ORDER BY {order.column} {order.direction}, discrepancy_id {order.id_direction}, version DESC LIMIT {{rows:UInt32}}",
         {**values, "rows": most},
     )
 
 
 def _newest(database: str, versions: Sequence[Record]) -> Query:
-    """The newest version of each of these cases: what `v_cases` shows of it, and its version."""
+    """discrepancy_id, newest: the newest version of each of these cases."""
     return Query(
-        f"SELECT {_COLUMNS}, version FROM (SELECT version, {_select()} FROM {database}.case_wide "
-        "WHERE partition IN {partitions:Array(UInt16)} AND discrepancy_id IN {ids:Array(String)}) "
-        "ORDER BY discrepancy_id, version DESC LIMIT 1 BY discrepancy_id",
-        {
-            "partitions": sorted({row["partition"] for row in versions}),
-            "ids": sorted({row["discrepancy_id"] for row in versions}),
-        },
+        f"SELECT discrepancy_id, max(version) AS newest FROM {database}.case_wide WHERE {_OF_IDS} GROUP BY discrepancy_id",
+        _ids(versions),
     )
 
 
-def _select() -> str:
-    return ", ".join(f"{expression} AS `{name}`" for name, expression in SHOWN_EXPRESSIONS.items())
+def _whole(rows: Rows, database: str, versions: Sequence[Record]) -> dict[tuple[str, int], Record]:
+    """Case and version → what `v_cases` shows of it; of these cases also other ones with the number of one of these versions."""
+    query = Query(
+        f"SELECT {_COLUMNS}, version FROM (SELECT version, {_SELECT} FROM {database}.case_wide "
+        f"WHERE {_OF_IDS} AND version IN {{versions:Array(UInt64)}})",
+        {**_ids(versions), "versions": sorted({row["version"] for row in versions})},
+    )
+    return {(row["discrepancy_id"], row.pop("version")): row for row in rows(query)}
+
+
+def _ids(versions: Sequence[Record]) -> dict[str, Any]:
+    return {
+        "partitions": sorted({row["partition"] for row in versions}),
+        "ids": sorted({row["discrepancy_id"] for row in versions}),
+    }

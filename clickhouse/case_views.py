@@ -32,10 +32,11 @@ _HIDDEN: Final = frozenset({"partition", "version", "standing_awake", "state"})
 _SHOWN: Final = tuple(
     column for column in CASE_WIDE.columns if column.name not in _HIDDEN and not column.name.startswith("occurrence_")
 )
-_IS_AWAKE: Final = "`case_wide`.`standing` = 'snoozed' AND `case_wide`.`snoozed_until` <= now64(6)"
+IS_AWAKE: Final = "`case_wide`.`standing` = 'snoozed' AND `case_wide`.`snoozed_until` <= now64(6)"
+"""Whether the time of a snooze is over, of a row of `case_wide`."""
 
 SHOWN_EXPRESSIONS: Final = {
-    column.name: f"if({_IS_AWAKE}, `case_wide`.`standing_awake`, `case_wide`.`standing`)"
+    column.name: f"if({IS_AWAKE}, `case_wide`.`standing_awake`, `case_wide`.`standing`)"
     if column.name == "standing"
     else f"`{column.name}`"
     for column in _SHOWN

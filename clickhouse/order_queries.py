@@ -25,8 +25,23 @@ def order(database: str, order_id: str) -> Query:
 
 def order_leg(database: str, table: str, order_id: str) -> Query:
     """Live rows of a source table that belong to the order, with their place in Kafka."""
+    return _leg(database, table, order_id, "order_id = {order_id:String}")
+
+
+def order_leg_by_key(database: str, table: str, order_id: str) -> Query:
+    """The rows of `order_leg` in a faster way, for whoever may read the tables below the views.
+
+    Beside a granule in which the index sees the order, rightly or not, FINAL reads all those that overlap its keys; of many
+    granules there is always one that is seen wrongly. So the keys are looked up first, among all versions.
+    """
+    key = _SORTED_BY[table]
+    keys = f"SELECT source, {key} FROM {database}.{table} WHERE order_id = {{order_id:String}}"
+    return _leg(database, table, order_id, f"order_id = {{order_id:String}} AND (source, {key}) IN ({keys})")
+
+
+def _leg(database: str, table: str, order_id: str, condition: str) -> Query:
     return Query(
-        f"SELECT * FROM {database}.{LEG_VIEWS[table]} WHERE order_id = {{order_id:String}} "
+        f"SELECT * FROM {database}.{LEG_VIEWS[table]} WHERE {condition} "
         f"ORDER BY {_SORTED_BY[table]}, source LIMIT {LEGS_MAX}",
         {"order_id": order_id},
     )

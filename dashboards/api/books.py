@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 
 from clickhouse.board_reader import cases_by_rule, money_at_risk, orders_by_verdict, watermarks
 from clickhouse.case_reader import CaseFilter
-from clickhouse.order_queries import LEG_VIEWS, order, order_leg, order_steps, payouts_of
+from clickhouse.order_queries import LEG_VIEWS, order, order_leg_by_key, order_steps, payouts_of
 from clickhouse.period_queries import period_status
 from clickhouse.quarantine_queries import LIST_KEYS as REFUSED_KEYS
 from clickhouse.quarantine_queries import QuarantineFilter, refused_list, refused_message, replays_of
@@ -53,7 +53,7 @@ def show_order(
 ) -> Document:
     """An order with all its legs, payouts and discrepancies."""
     held = one_of(board, order(board.database, order_id), "order")
-    legs = {table: rows_of(board, order_leg(board.database, table, order_id)) for table in LEG_VIEWS}
+    legs = {table: rows_of(board, order_leg_by_key(board.database, table, order_id)) for table in LEG_VIEWS}
     payout_ids = sorted({line["payout_id"] for line in legs["payout_item"]})
     document: dict[str, Any] = {
         "order": held,

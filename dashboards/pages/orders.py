@@ -12,7 +12,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from clickhouse.case_reader import UNSETTLED, CaseFilter
-from clickhouse.order_queries import LEG_VIEWS, order, order_leg, order_steps, orders_with_number, payouts_of
+from clickhouse.order_queries import (
+    LEG_VIEWS,
+    order,
+    order_leg,
+    order_leg_by_key,
+    order_steps,
+    orders_with_number,
+    payouts_of,
+)
 from clickhouse.query import Record
 from dashboards.pages.entity import (
     ID_CHARS_MAX,
@@ -62,7 +70,9 @@ def show(request: Request, board: BoardDep, _account: Viewer, order_id: str) -> 
     """The order. Its steps follow, because Kafka has to be read for them."""
     query, about = order(board.database, order_id), CaseFilter(order_id=order_id)
     leg_queries = {table: order_leg(board.database, table, order_id) for table in LEG_VIEWS}
-    found, cases, *leg_rows = rows_of_all(board, query, about, *leg_queries.values())
+    found, cases, *leg_rows = rows_of_all(
+        board, query, about, *(order_leg_by_key(board.database, table, order_id) for table in LEG_VIEWS)
+    )
     held, legs = first_row(found), dict(zip(leg_queries, leg_rows, strict=True))
     payout_query = payouts_of(board.database, sorted({line["payout_id"] for line in legs["payout_item"]}))
     return render(
@@ -94,7 +104,7 @@ def steps(request: Request, board: BoardDep, _account: Viewer, order_id: str) ->
 
 def _newest(board: Board, order_id: str) -> dict[str, int]:
     """Topic → offset of its newest row of the order."""
-    legs = {table: board.cases.rows(order_leg(board.database, table, order_id)) for table in LEG_VIEWS}
+    legs = {table: board.cases.rows(order_leg_by_key(board.database, table, order_id)) for table in LEG_VIEWS}
     return newest_offsets(board.settings, legs)
 
 

@@ -16,10 +16,12 @@ from benchmarks.board_data import Size, fill
 from clickhouse.case_reader import CaseReader
 from clickhouse.columns import to_arrow
 from clickhouse.keyset import slice_of
+from clickhouse.order_queries import LEG_VIEWS, order_leg, order_leg_by_key
 from clickhouse.payout_queries import LIST_KEYS as PAYOUT_KEYS
 from clickhouse.payout_queries import PayoutFilter, funding_by_channel, funding_by_day, payout_list
 from clickhouse.quarantine_queries import LIST_KEYS as REFUSED_KEYS
 from clickhouse.quarantine_queries import QuarantineFilter, refusals_by_kind, refused_again, refused_list
+from clickhouse.query import Query
 from clickhouse.schema import QUARANTINE, QUARANTINE_REPLAY
 from clickhouse.seller_queries import LIST_KEYS as SELLER_KEYS
 from clickhouse.seller_queries import SellerFilter, risk_by_seller, seller_list
@@ -123,6 +125,17 @@ def test_pages_of_a_list_hold_each_row_once_and_in_one_order(
     assert walked(books, query_of, keys, 7 if len(whole) < 500 else 97) == whole
     with pytest.raises(ConfigurationError, match="cursor"):
         query_of(5, "~" if len(keys) > 1 else "x" * 501)
+
+
+def test_legs_that_are_found_by_their_keys_are_those_of_the_view(books: Books) -> None:
+    orders = [row["order_id"] for row in books.rows(Query("SELECT order_id FROM trueup.v_orders ORDER BY order_id"))]
+    found = 0
+    for order_id in [*orders[:: len(orders) // 20], "nobody's"]:
+        for table in LEG_VIEWS:
+            legs = books.rows(order_leg_by_key("trueup", table, order_id))
+            assert legs == books.rows(order_leg("trueup", table, order_id))
+            found += len(legs)
+    assert found > 20
 
 
 def test_a_statement_grows_to_the_sum_of_its_items(books: Books) -> None:

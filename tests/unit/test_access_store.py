@@ -81,6 +81,19 @@ def test_opening_at_once_makes_the_tables_once(tmp_path: Path) -> None:
     assert found == [0] * 8
 
 
+def test_opening_waits_for_somebody_who_is_writing_before_there_is_a_log(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(0.3, other.execute, ["COMMIT"])
+    end.start()
+    store = open_store(store_url("", tmp_path))
+    with store.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    store.dispose()
+    end.join()
+    other.close()
+
+
 @pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "no address", "sqlite://", "oracle+x://h"])
 def test_other_databases_are_refused_without_telling_their_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as refused:

@@ -61,7 +61,7 @@ def test_tab_comes_to_every_control_in_order(site: Site, name: str) -> None:
 def test_the_focus_stays_where_it_is_when_figures_come_anew(site: Site, control: str) -> None:
     with site.visit("vera") as visit:
         page = visit.open("/")
-        page.locator(control).locator("visible=true").last.focus()
+        page.locator(control).locator("visible=true").first.focus()
         held = page.evaluate(_IN_FOCUS)
         assert any(held)
         page.evaluate("() => { document.activeElement.isOld = true; }")

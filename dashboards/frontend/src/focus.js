@@ -2,6 +2,7 @@
 const focusable = 'a[href], button, summary, input, select, textarea, [tabindex="0"]';
 
 const controls = (target) => [...target.querySelectorAll(focusable)];
+const nameOf = (control) => ["href", "aria-label", "name"].map((name) => control.getAttribute(name) ?? "").join(" ").trim();
 
 /** Where the focus is in there: its row or other part with an id, as far as it is in one, and which control it is. */
 export function focusIn(target) {
@@ -12,6 +13,7 @@ export function focusIn(target) {
   return {
     part: isWithin ? { id: part.id, number: controls(part).indexOf(held) } : null,
     number: controls(target).indexOf(held),
+    name: nameOf(held),
   };
 }
 
@@ -19,7 +21,10 @@ export function focusIn(target) {
 export function focusAgain(target, focus) {
   if (!focus) return;
   const part = focus.part ? target.querySelector(`#${CSS.escape(focus.part.id)}`) : null;
-  const control = part ? controls(part)[focus.part.number] : controls(target)[focus.number];
+  const all = controls(part ?? target);
+  const inPlace = all[part ? focus.part.number : focus.number];
+  const isSame = !focus.name || (inPlace && nameOf(inPlace) === focus.name);
+  const control = isSame ? inPlace : (all.find((each) => nameOf(each) === focus.name) ?? inPlace);
   control?.focus({ preventScroll: true });
 }
 

@@ -24,6 +24,9 @@ Where more are superseded, the next ones are read too.
 VERSIONS_MAX: Final = 500
 """Ids of one look-up: parameters travel in the address."""
 
+WHOLE_MAX: Final = 250
+"""Cases that are read whole at a time: their versions travel beside their ids."""
+
 STANDING_IN: Final = (
     f"if({IS_AWAKE}, standing_awake IN {{standings:Array(String)}}, standing IN {{standings:Array(String)}})"
 )
@@ -81,7 +84,9 @@ def first_cases(
     """
     while True:
         wanted = _first_versions(rows, database, conditions, bound, order, rows_max, place)
-        whole = _whole(rows, database, wanted) if wanted else {}
+        whole: dict[tuple[str, int], Record] = {}
+        for at in range(0, len(wanted), WHOLE_MAX):
+            whole |= _whole(rows, database, wanted[at : at + WHOLE_MAX])
         # Where a newer version came meanwhile, a merge may have taken the one away that was found.
         if whole.keys() >= {(row["discrepancy_id"], row["version"]) for row in wanted}:
             return [whole[row["discrepancy_id"], row["version"]] | {"sort_value": row["sort_value"]} for row in wanted]

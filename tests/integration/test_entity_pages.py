@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from benchmarks.board_data import Size, fill
-from clickhouse.case_reader import CaseReader
+from clickhouse.case_reader import CaseFilter, CaseReader
 from clickhouse.columns import to_arrow
 from clickhouse.keyset import slice_of
 from clickhouse.order_queries import LEG_VIEWS, order_leg, order_leg_by_key
@@ -36,7 +36,7 @@ from trueup.model.errors import ConfigurationError
 
 pytestmark = pytest.mark.integration
 
-SIZE = Size(cases=600, orders=3_000, sellers=30)
+SIZE = Size(cases=1_200, orders=3_000, sellers=30)
 TOPIC = "settlement.public.orders"
 REFUSED_US = 1_763_000_000_000_000
 REPLAY_ID = "ab" * 16
@@ -125,6 +125,12 @@ def test_pages_of_a_list_hold_each_row_once_and_in_one_order(
     assert walked(books, query_of, keys, 7 if len(whole) < 500 else 97) == whole
     with pytest.raises(ConfigurationError, match="cursor"):
         query_of(5, "~" if len(keys) > 1 else "x" * 501)
+
+
+def test_a_long_list_of_cases_is_that_of_the_view(books: Books) -> None:
+    whole = books.rows(books.cases.page_query(CaseFilter(), SIZE.cases))
+    assert len(whole) == SIZE.cases
+    assert books.cases.page_rows(CaseFilter(), SIZE.cases) == whole
 
 
 def test_legs_that_are_found_by_their_keys_are_those_of_the_view(books: Books) -> None:

@@ -19,6 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+HANGS_SECONDS = 30.0
+
 
 class Got(NamedTuple):
     """A request that came in: path, headers by lower-case name, body."""
@@ -64,7 +66,7 @@ def drip_headers(handler: BaseHTTPRequestHandler) -> None:
 
 def hang(_handler: BaseHTTPRequestHandler) -> None:
     """Does not answer for a long time."""
-    time.sleep(3)
+    time.sleep(HANGS_SECONDS)
 
 
 def flood(handler: BaseHTTPRequestHandler) -> None:

@@ -8,7 +8,7 @@ from clickhouse.client import connect
 from tests.e2e.rig import Rig
 from trueup.audit import verify_audit
 
-AGREE_SECONDS = 60.0
+AGREE_SECONDS = 180.0
 POLL_SECONDS = 0.5
 
 _APART = """

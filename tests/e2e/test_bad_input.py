@@ -21,7 +21,7 @@ from tests.integration.cdc_stack import read_topics
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 Place = tuple[str, int, int]
-DELIVERY_SECONDS = 30.0
+DELIVERY_SECONDS = 120.0
 
 BIGGEST = "9" * 23 + ".99"
 """The largest amount in USD that is let in."""

@@ -17,7 +17,7 @@ from trueup.upstream.second_site import SHARED_ID
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-CTRL_C_SECONDS = 30.0
+CTRL_C_SECONDS = 120.0
 
 
 def outcome(stdout: str) -> dict[str, Any]:

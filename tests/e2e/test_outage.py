@@ -17,8 +17,8 @@ from trueup.demo.listener import DISCREPANCY_TOPICS
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 OUTAGE_SECONDS = 20.0
-RED_WITHIN_SECONDS = 12.0
-GREEN_WITHIN_SECONDS = 60.0
+RED_WITHIN_SECONDS = 60.0
+GREEN_WITHIN_SECONDS = 180.0
 WORKER_BYTES_MAX = 600 * 1024**2
 
 

@@ -31,7 +31,7 @@ from trueup.quarantine_desk import (
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-DELIVERY_SECONDS = 30.0
+DELIVERY_SECONDS = 120.0
 ORDERS = (900_000_001, 900_000_002, 900_000_003, 900_000_004)
 
 

@@ -14,7 +14,7 @@ from tests.e2e.rig import Rig, new_seed, running_rig
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-DELIVERY_SECONDS = 30.0
+DELIVERY_SECONDS = 120.0
 WAIT_SECONDS = 120.0
 TABLES = ("billing_item", "payout_item", "payout")
 

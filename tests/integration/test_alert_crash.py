@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 KILLS = 4
 CASES = 400
-WAIT_SECONDS = 90.0
+WAIT_SECONDS = 180.0
 
 log = structlog.get_logger()
 

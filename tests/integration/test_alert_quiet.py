@@ -22,7 +22,7 @@ from trueup.alert_wiring import wall_clock_us
 pytestmark = pytest.mark.integration
 
 REMINDERS = 5
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 90.0
 
 
 def test_reminders_go_on_while_the_topics_are_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

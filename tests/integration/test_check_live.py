@@ -31,7 +31,7 @@ from trueup.upstream.workload import run
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(800)]
 
-HEALTHY_SECONDS = 60.0
+HEALTHY_SECONDS = 180.0
 ORDERS = 1_000
 
 

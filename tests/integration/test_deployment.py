@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(500
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, dict[str, Any]] = read_yaml((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-SERVICES_READY_SECONDS = 90.0
-HEALTHY_SECONDS = 90.0
+SERVICES_READY_SECONDS = 180.0
+HEALTHY_SECONDS = 180.0
 WRITTEN = {"clickhouse-password": PASSWORD, "dashboard-password": DASHBOARD_PASSWORD}
 
 

@@ -30,7 +30,7 @@ from trueup.settings import ClickHouseSettings
 
 pytestmark = pytest.mark.integration
 CASES = 300
-WAIT_SECONDS = 30
+WAIT_SECONDS = 120
 
 
 class Workers:

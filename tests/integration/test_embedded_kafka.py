@@ -25,7 +25,7 @@ from trueup.embedded.supervisor import Supervisor
 pytestmark = pytest.mark.integration
 
 MESSAGES = [str(number).encode() for number in range(50)]
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 
 
 @pytest.fixture(scope="module")

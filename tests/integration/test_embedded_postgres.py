@@ -23,7 +23,7 @@ from trueup.embedded.supervisor import Supervisor
 pytestmark = pytest.mark.integration
 
 QUICK = Backoff(first_seconds=0.1, max_seconds=0.5)
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 
 
 @pytest.fixture

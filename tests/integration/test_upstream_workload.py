@@ -289,9 +289,8 @@ def test_runs_follow_each_other_in_one_database(dsn: str, connection: Connection
 
 
 def test_the_rate_is_held(dsn: str) -> None:
-    result = run(dsn, WorkloadPlan(600, rate_per_second=1_500, connections=2))
-    assert result.changes / result.elapsed_seconds < 1_500 * 1.15
-    assert result.changes / result.elapsed_seconds > 1_500 * 0.5
+    result = run(dsn, WorkloadPlan(300, rate_per_second=500, connections=2))
+    assert 500 * 0.5 < result.changes / result.elapsed_seconds < 500 * 1.15
 
 
 def test_a_stopped_run_leaves_books_that_agree(dsn: str, connection: Connection) -> None:

@@ -13,7 +13,7 @@ from dashboards.web import sampler as module
 from dashboards.web.sampler import Figure, Sampler
 from trueup.model.errors import UnavailableError
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -91,10 +91,12 @@ def test_a_figure_that_rested_is_read_before_it_is_shown_again(
 def test_readings_cost_at_most_their_share_together(sampler: Sampler) -> None:
     reads = [Counted(0.02), Counted(0.02)]
     figures = [Figure(Query(f"SELECT {number}"), read) for number, read in enumerate(reads)]
+    began_at = time.monotonic()
     sampler.look(figures, PATIENCE_SECONDS)
     time.sleep(1.0)
-    # In a second: the first reading of each, and a tenth of it for all further ones.
-    assert sum(read.times for read in reads) * 0.02 <= 2 * 0.02 + 1.0 * module.SHARE_MAX + 0.02
+    # In that time: the first reading of each, and a tenth of it for all further ones.
+    spent_seconds = sum(read.times for read in reads) * 0.02
+    assert spent_seconds <= 2 * 0.02 + (time.monotonic() - began_at) * module.SHARE_MAX + 0.02
 
 
 def test_a_failed_reading_keeps_the_value_and_tells_why(sampler: Sampler) -> None:

@@ -26,7 +26,7 @@ from trueup.embedded.supervisor import Supervisor
 from trueup.model.errors import ConfigurationError, TrueupError, UnavailableError
 
 QUICK = Backoff(first_seconds=0.05, max_seconds=0.2, healthy_after_seconds=0.2)
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 120.0
 
 
 def child(name: str, code: str = "", **options: object) -> Service:

@@ -12,7 +12,7 @@ import pytest
 from dashboards.web.jobs import KEPT_MAX, KEPT_SECONDS, UNFINISHED_PER_OWNER_MAX, Job, Jobs
 from trueup.model.errors import ConfigurationError, UnavailableError
 
-WAIT_SECONDS = 10
+WAIT_SECONDS = 60
 
 
 class Clock:

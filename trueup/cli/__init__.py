@@ -24,24 +24,62 @@ _OTHER_VERSION: Final = Fault(
 )
 
 _COMMANDS: Final = {
-    "demo": Place("trueup.cli.demo_command", "demo"),
-    "up": Place("trueup.cli.up_command", "up"),
-    "status": Place("trueup.cli.inspect_commands", "status"),
-    "trace": Place("trueup.cli.inspect_commands", "trace"),
-    "totals": Place("trueup.cli.inspect_commands", "totals"),
-    "charge": Place("trueup.cli.charge", "charge"),
-    "check": Place("trueup.cli.check", "check"),
-    "sql": Place("trueup.cli.sql", "sql"),
-    "report": Place("trueup.cli.report", "report"),
-    "discrepancies": Place("trueup.cli.discrepancies", "discrepancies"),
-    "audit": Place("trueup.cli.audit", "audit"),
-    "alerts": Place("trueup.cli.alerts", "alerts"),
-    "cdc": Place("trueup.cli.cdc", "cdc"),
-    "files": Place("trueup.cli.files", "files"),
-    "grafana": Place("trueup.cli.grafana", "grafana"),
-    "quarantine": Place("trueup.cli.quarantine", "quarantine"),
-    "users": Place("trueup.cli.users", "users"),
-    "service": Place("trueup.cli.service_commands", "service", hidden=True),
+    "demo": Place(
+        "trueup.cli.demo_command",
+        "demo",
+        "Reconcile a real settlement database while it trades: planted faults in, scorecard out.",
+    ),
+    "up": Place(
+        "trueup.cli.up_command",
+        "up",
+        "Run PostgreSQL, Kafka, ClickHouse, the CDC reader and the workers on 127.0.0.1 until Ctrl-C.",
+    ),
+    "status": Place(
+        "trueup.cli.inspect_commands",
+        "status",
+        "Services, lag, watermarks, verdicts and open discrepancies of the running stack.",
+    ),
+    "trace": Place(
+        "trueup.cli.inspect_commands",
+        "trace",
+        "Everything about one order in time order: legs, versions, CDC events, verdicts.",
+    ),
+    "totals": Place(
+        "trueup.cli.inspect_commands", "totals", "A statement's running total beside upstream's amount and its payouts."
+    ),
+    "charge": Place(
+        "trueup.cli.charge",
+        "charge",
+        "Fees, shares and netting of one order by the charging spec; --explain prints how each fee came about.",
+    ),
+    "check": Place(
+        "trueup.cli.check",
+        "check",
+        "Check settings, specs, source, topics and ClickHouse, or one spec; print every error with place and remedy.",
+    ),
+    "sql": Place(
+        "trueup.cli.sql",
+        "sql",
+        "Query the views of the running stack as the read-only analyst; without a query, at a prompt.",
+    ),
+    "report": Place(
+        "trueup.cli.report",
+        "report",
+        "Write the report of a day: money at risk, raised and resolved, ages, largest cases, with the SQL of each figure.",
+    ),
+    "discrepancies": Place(
+        "trueup.cli.discrepancies", "discrepancies", "Where the books disagree, and what people decide about it."
+    ),
+    "audit": Place("trueup.cli.audit", "audit", "The audit log of discrepancies."),
+    "alerts": Place("trueup.cli.alerts", "alerts", "Alerts: try them, see what waits, and see to what was given up."),
+    "cdc": Place("trueup.cli.cdc", "cdc", "The change streams of the source."),
+    "files": Place("trueup.cli.files", "files", "Settlement files of payment channels."),
+    "grafana": Place("trueup.cli.grafana", "grafana", "Files for Grafana and Prometheus."),
+    "quarantine": Place("trueup.cli.quarantine", "quarantine", "Messages that were refused."),
+    "users": Place("trueup.cli.users", "users", "Who may sign in to the dashboard, and what they may do."),
+    "service": Place(
+        "trueup.cli.service_commands", "service", "Processes of the stack, run by the supervisor.", hidden=True
+    ),
 }
 
 app = typer.Typer(

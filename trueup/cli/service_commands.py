@@ -10,10 +10,24 @@ from trueup.cli.late import Place, late_group
 from trueup.log_setup import set_up_logging
 
 _SERVICES: Final = {
-    "worker": Place("trueup.cli.worker_service", "worker"),
-    "dashboard": Place("trueup.cli.dashboard_service", "dashboard"),
-    "alerts": Place("trueup.cli.alerts_service", "alerts"),
-    "prepare": Place("trueup.cli.prepare_service", "prepare"),
+    "worker": Place(
+        "trueup.cli.worker_service",
+        "worker",
+        "Run one stream worker until SIGTERM; settings come from the environment.",
+    ),
+    "dashboard": Place(
+        "trueup.cli.dashboard_service",
+        "dashboard",
+        "Serve the pages until SIGTERM; settings come from the environment.",
+    ),
+    "alerts": Place(
+        "trueup.cli.alerts_service", "alerts", "Send alerts until SIGTERM; settings come from the environment."
+    ),
+    "prepare": Place(
+        "trueup.cli.prepare_service",
+        "prepare",
+        "Make topics, ClickHouse tables and users that are missing on the services of the settings, and end.",
+    ),
 }
 
 service = typer.Typer(

@@ -41,7 +41,7 @@ IN_BACKGROUND: Final = 10
 _STAKE_OR_LESS: Final = "coalesce(stake, toDecimal128(-1, 4))"
 _RAISED_US: Final = "toUnixTimestamp64Micro(assumeNotNull(raised_at))"
 _SORTS: Final[dict[str, Order]] = {
-    "amount": Order(_STAKE_OR_LESS, "Decimal(76, 4)", "DESC", "ASC", _STAKE_OR_LESS),
+    "amount": Order(_STAKE_OR_LESS, "Decimal(38, 4)", "DESC", "ASC", _STAKE_OR_LESS),
     "age": Order(_RAISED_US, "Int64", "ASC", "ASC", "raised_at"),
     "opened": Order(_RAISED_US, "Int64", "DESC", "ASC", "raised_at"),
 }
@@ -51,15 +51,18 @@ _RAISED_IN: Final = (
     "WHERE has(occurrence_period, {{period:Date32}}))"
 )
 _RAISED_IN_VERSION: Final = "has(occurrence_period, {period:Date32})"
-_CURSOR: Final = re.compile(r"(amount|age|opened)~(-?\d{1,40}(?:\.\d{1,4})?)~([0-9a-f]{32})")
-_COLUMNS: Final = ", ".join(f"`{column.name}`" for column in CASE_VIEWS[0].columns)
+_CURSOR: Final = re.compile(r"(amount|age|opened)~(-?\d{1,34}(?:\.\d{1,4})?)~([0-9a-f]{32})")
+COLUMNS: Final = tuple(column.name for column in CASE_VIEWS[0].columns)
+"""All columns of `v_cases`."""
+
+_COLUMNS: Final = ", ".join(f"`{name}`" for name in COLUMNS)
 
 
 class CaseFilter(NamedTuple):
     """Which cases are meant; what is left empty does not restrict.
 
     `amount_from` is compared with what is in question, |actual − expected| in major units of each case's own currency, a
-    missing side counting as nothing. `raised_until_us` is µs since the epoch. `period` is the first day of a month: cases
+    missing side counting as nothing; it has at most 34 digits before its point and 4 behind it. `raised_until_us` is µs since the epoch. `period` is the first day of a month: cases
     that were raised in it, whatever became of them.
     """
 
@@ -102,14 +105,15 @@ class CaseReader:
         self._raised_in = _RAISED_IN.format(database=database)
 
     def page(
-        self, chosen: CaseFilter, rows_max: int, *, sort: Sort = "opened", after: str = "", before: str = ""
-    ) -> Page:
+        self, chosen: CaseFilter, rows_max: int, *, sort: Sort = "opened", after: str = "", before: str = "",
+        columns: Sequence[str] = COLUMNS,
+    ) -> Page:  # fmt: skip
         """At most `rows_max` cases: the largest amounts, the longest standing or the newest first.
 
         `after` is the cursor `next` of a page, `before` the cursor `previous` of one; only one of them may be given, and the
-        page must have been sorted in the same way: ConfigurationError otherwise.
+        page must have been sorted in the same way: ConfigurationError otherwise. `columns` must hold `discrepancy_id`.
         """
-        rows = self.page_rows(chosen, rows_max + 1, sort=sort, after=after, before=before)
+        rows = self.page_rows(chosen, rows_max + 1, sort=sort, after=after, before=before, columns=columns)
         has_more = len(rows) > rows_max
         del rows[rows_max:]
         if before:
@@ -139,12 +143,13 @@ class CaseReader:
         )
 
     def page_rows(
-        self, chosen: CaseFilter, rows_max: int, *, sort: Sort = "opened", after: str = "", before: str = ""
-    ) -> list[Record]:
-        """What `page_query` gives, by a faster way."""
+        self, chosen: CaseFilter, rows_max: int, *, sort: Sort = "opened", after: str = "", before: str = "",
+        columns: Sequence[str] = COLUMNS,
+    ) -> list[Record]:  # fmt: skip
+        """What `page_query` gives, these columns of it, by a faster way."""
         order, place = _place(sort, after, before)
         parts, bound = _conditions(chosen, _RAISED_IN_VERSION, STANDING_IN)
-        return first_cases(self.rows, self._database, parts, bound, order, rows_max, place)
+        return first_cases(self.rows, self._database, parts, bound, order, rows_max, place, columns)
 
     def standings_query(self, chosen: CaseFilter) -> Query:
         """standing, cases: how many there are in each, whatever standings the filter names."""
@@ -258,7 +263,7 @@ def _conditions(
         "assignee": ("assignee = {assignee:String}", chosen.assignee),
         "order_id": ("order_id = {order_id:String}", chosen.order_id),
         "statement_id": ("statement_id = {statement_id:String}", chosen.statement_id),
-        "amount_from": ("stake >= {amount_from:Decimal(76, 4)}", chosen.amount_from),
+        "amount_from": ("stake >= {amount_from:Decimal(38, 4)}", chosen.amount_from),
         "raised_until_us": (
             f"{_RAISED_US} <= {{raised_until_us:Int64}}",
             chosen.raised_until_us,

@@ -33,8 +33,6 @@ STANDING_IN: Final = (
 """The condition of the list for standings, on a row of `case_wide`."""
 
 _OF_IDS: Final = "partition IN {partitions:Array(UInt16)} AND discrepancy_id IN {ids:Array(String)}"
-_COLUMNS: Final = ", ".join(f"`{name}`" for name in SHOWN_EXPRESSIONS)
-_SELECT: Final = ", ".join(f"{expression} AS `{name}`" for name, expression in SHOWN_EXPRESSIONS.items())
 
 
 class Order(NamedTuple):
@@ -69,9 +67,9 @@ def beyond(order: Order, place: Place) -> tuple[str, dict[str, Any]]:
 
 def first_cases(
     rows: Rows, database: str, conditions: Sequence[str], bound: Mapping[str, Any], order: Order, rows_max: int,
-    place: Place | None = None,
+    place: Place | None = None, columns: Sequence[str] = tuple(SHOWN_EXPRESSIONS),
 ) -> list[Record]:  # fmt: skip
-    """The columns of `v_cases` and `sort_value`, of the first `rows_max` cases behind `place`.
+    """These columns of `v_cases` and `sort_value`, of the first `rows_max` cases behind `place`.
 
     Args:
         rows: runs a query.
@@ -81,12 +79,13 @@ def first_cases(
         order: of the list.
         rows_max: how many cases are wanted.
         place: behind which they come; None for the first ones.
+        columns: that are wanted, `discrepancy_id` among them; each costs a read for every case.
     """
     while True:
         wanted = _first_versions(rows, database, conditions, bound, order, rows_max, place)
         whole: dict[tuple[str, int], Record] = {}
         for at in range(0, len(wanted), WHOLE_MAX):
-            whole |= _whole(rows, database, wanted[at : at + WHOLE_MAX])
+            whole |= _whole(rows, database, wanted[at : at + WHOLE_MAX], columns)
         # Where a newer version came meanwhile, a merge may have taken the one away that was found.
         if whole.keys() >= {(row["discrepancy_id"], row["version"]) for row in wanted}:
             return [whole[row["discrepancy_id"], row["version"]] | {"sort_value": row["sort_value"]} for row in wanted]
@@ -136,10 +135,14 @@ def _newest(database: str, versions: Sequence[Record]) -> Query:
     )
 
 
-def _whole(rows: Rows, database: str, versions: Sequence[Record]) -> dict[tuple[str, int], Record]:
+def _whole(
+    rows: Rows, database: str, versions: Sequence[Record], columns: Sequence[str]
+) -> dict[tuple[str, int], Record]:
     """Case and version → what `v_cases` shows of it; of these cases also other ones with the number of one of these versions."""
+    names = ", ".join(f"`{name}`" for name in columns)
+    shown = ", ".join(f"{SHOWN_EXPRESSIONS[name]} AS `{name}`" for name in columns)
     query = Query(
-        f"SELECT {_COLUMNS}, version FROM (SELECT version, {_SELECT} FROM {database}.case_wide "
+        f"SELECT {names}, version FROM (SELECT version, {shown} FROM {database}.case_wide "
         f"WHERE {_OF_IDS} AND version IN {{versions:Array(UInt64)}})",
         {**_ids(versions), "versions": sorted({row["version"] for row in versions})},
     )

@@ -17,7 +17,7 @@ from clickhouse.query import Query, Record
 from clickhouse.schema import MIRRORS, PROVENANCE
 from dashboards.access.account import Role
 from dashboards.pages.case_chain import checked_entries
-from dashboards.pages.case_view import PATH, View, difference
+from dashboards.pages.case_view import PATH, ROW_COLUMNS, View, difference
 from dashboards.pages.decisions import KIND, Form, check_role, give, go_id_of, outcome_of, text_of
 from dashboards.pages.discrepancies import now_us
 from dashboards.web.board import Board, BoardDep
@@ -119,7 +119,7 @@ def show_neighbours(request: Request, board: BoardDep, _account: Viewer, discrep
     for name, choice in choices.items():
         if not case[_OWNERS[name]]:
             continue
-        rows = board.cases.page(choice.filter(0), NEIGHBOURS + 1).rows
+        rows = board.cases.page(choice.filter(0), NEIGHBOURS + 1, columns=ROW_COLUMNS).rows
         others = [row for row in rows if row["discrepancy_id"] != discrepancy_id][:NEIGHBOURS]
         groups.append((name, [{**row, "difference": difference(row)} for row in others], View(choice).address()))
     return render(request, "_case_neighbours.html", groups=groups)

@@ -15,6 +15,12 @@ from trueup.model.money import to_decimal
 PATH: Final = "/discrepancies"
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 
+ROW_COLUMNS: Final = (
+    "discrepancy_id", "rule", "class", "entity_kind", "entity_id", "shop_id", "currency", "expected", "actual", "standing",
+    "lapse", "assignee", "severity", "revision", "occurrences", "due_at", "raised_at",
+)  # fmt: skip
+"""What a row of a list shows of a case, and what a decision on it must know."""
+
 
 class View(NamedTuple):
     """What the list shows: which cases, in which order, and from which cursor on."""

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from clickhouse.case_reader import UNSETTLED, CaseFilter
 from dashboards.access.saved_filters import SavedFilters
-from dashboards.pages.case_view import PATH, SORTS, View, difference, read_view
+from dashboards.pages.case_view import PATH, ROW_COLUMNS, SORTS, View, difference, read_view
 from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Viewer, note_action
 from dashboards.web.page import render
@@ -94,7 +94,7 @@ def remove_filter(
 
 def _rows(board: Board, view: View) -> dict[str, Any]:
     chosen = view.choice.filter(now_us())
-    page = board.cases.page(chosen, ROWS, sort=view.sort, after=view.after, before=view.before)
+    page = board.cases.page(chosen, ROWS, sort=view.sort, after=view.after, before=view.before, columns=ROW_COLUMNS)
     return {
         "view": view,
         "cases": [{**case, "difference": difference(case)} for case in page.rows],

@@ -11,6 +11,7 @@ from fastapi import HTTPException
 
 from clickhouse.case_reader import CaseFilter
 from clickhouse.query import Query, Record
+from dashboards.pages.case_view import ROW_COLUMNS
 from dashboards.web.board import Board
 from trueup.case_story import difference_minor
 from trueup.model.money import to_decimal
@@ -53,7 +54,7 @@ def cases_about(board: Board, chosen: CaseFilter, more: str) -> dict[str, Any]:
 
 def newest_cases(board: Board, chosen: CaseFilter) -> list[Record]:
     """The newest discrepancies that are shown of those, and one more, so that it is known whether there are others."""
-    return board.cases.page_rows(chosen, CASES_SHOWN + 1)
+    return board.cases.page_rows(chosen, CASES_SHOWN + 1, columns=ROW_COLUMNS)
 
 
 def cases_query(board: Board, chosen: CaseFilter) -> Query:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from clickhouse import board_reader
 from clickhouse.case_reader import CaseFilter
-from dashboards.pages.case_view import View, difference
+from dashboards.pages.case_view import ROW_COLUMNS, View, difference
 from dashboards.pipeline import JUDGING_STAGES
 from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Viewer
@@ -73,7 +73,7 @@ def show_latest(request: Request, board: BoardDep, _account: Viewer) -> HTMLResp
 
 
 def _latest(board: Board) -> list[dict[str, Any]]:
-    page = board.cases.page(CaseFilter(standings=STANDINGS), LATEST)
+    page = board.cases.page(CaseFilter(standings=STANDINGS), LATEST, columns=ROW_COLUMNS)
     return [{**case, "difference": difference(case)} for case in page.rows]
 
 

@@ -90,7 +90,7 @@ def show_channel(request: Request, board: BoardDep, _account: Viewer, channel: s
         funding_by_day(board.database, channel, currency),
         releases(board.database, channel, currency),
     )
-    days, held = board.cases.rows(query), board.cases.rows(release_query)
+    days, held = rows_of_all(board, query, release_query)
     first_row([*days, *held])
     return render(
         request, "channel.html", page=place_of(PATH), channel=channel, currency=currency, days=days, query=query,

@@ -121,6 +121,14 @@ def test_a_filter_means_what_it_says(reader: CaseReader, chosen: CaseFilter, mea
     assert found.next == ""
 
 
+def test_a_page_has_the_columns_that_are_asked_for(reader: CaseReader) -> None:
+    chosen, columns = CaseFilter(standings=UNSETTLED), ("discrepancy_id", "standing", "stake")
+    whole, some = reader.page(chosen, 20, sort="amount"), reader.page(chosen, 20, sort="amount", columns=columns)
+    assert len(some.rows) == 20
+    assert some.rows == [{name: case[name] for name in columns} for case in whole.rows]
+    assert some.next == whole.next
+
+
 ORDERS: dict[Sort, Callable[[Case], Any]] = {
     "amount": lambda case: -(Decimal(-1) if in_question(case) is None else in_question(case) or Decimal(0)),
     "age": raised_us,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -56,20 +56,20 @@ class Insert(NamedTuple):
     """0 for the first version of rows that have a second one, 1 for all rows, 2 for the newest versions."""
 
 
-def fill(client: Client, database: str, size: Size) -> dict[str, int]:
-    """Apply the migrations and write everything; returns rows by table, versions counted.
+def fill(client: Client, database: str, size: Size, names: Collection[str] = TABLES.keys()) -> dict[str, int]:
+    """Apply the migrations and write all tables, or those with these names; returns rows by table, versions counted.
 
     The database must hold no business rows yet.
     """
     migrate(client, database)
-    for insert in inserts(size):
+    for insert in inserts(size, names):
         client.command(statement(TABLES[insert.table], insert, size, database), settings={"max_insert_threads": "2"})
-    return {name: client.query(f"SELECT count() FROM {database}.{name}").result_rows[0][0] for name in TABLES}
+    return {name: client.query(f"SELECT count() FROM {database}.{name}").result_rows[0][0] for name in names}
 
 
-def inserts(size: Size) -> Iterator[Insert]:
+def inserts(size: Size, names: Collection[str] = TABLES.keys()) -> Iterator[Insert]:
     """What is written, in order: per table a first version of each tenth row, all rows, then small parts of new versions."""
-    for name, table in TABLES.items():
+    for name, table in ((name, TABLES[name]) for name in names):
         count = table.how_many(size.cases, size.orders, size.sellers)
         if table.has_versions:
             yield Insert(name, 0, count, 10, edition=0)

@@ -29,7 +29,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield rig
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("victim", list(LONGEST_REST_SECONDS))
 def test_nothing_is_lost_or_counted_twice(victim: str, rig: Rig) -> None:
     seed = new_seed()

@@ -39,7 +39,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 @pytest.fixture
 def browser(rig: Rig) -> Iterator[httpx.Client]:
     """Signed in by a one-time link; every link ends the one before."""
-    with httpx.Client(base_url=dashboard_address(rig.settings), follow_redirects=True, timeout=10) as client:
+    with httpx.Client(base_url=dashboard_address(rig.settings), follow_redirects=True, timeout=60) as client:
         page = client.get(sign_in_address(rig.settings))
         assert page.status_code == 200, page.text
         yield client
@@ -65,7 +65,7 @@ def events(address: str, cookies: httpx.Cookies, seconds: float) -> Iterator[tup
 
 def is_ready(rig: Rig) -> bool:
     try:
-        return httpx.get(f"{dashboard_address(rig.settings)}/readyz", timeout=10).status_code == 200
+        return httpx.get(f"{dashboard_address(rig.settings)}/readyz", timeout=60).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -84,7 +84,7 @@ def test_it_stays_at_its_address(rig: Rig) -> None:
 
 
 def test_a_finding_is_on_open_pages_at_once_and_its_order_is_found(rig: Rig, browser: httpx.Client) -> None:
-    heard = events(dashboard_address(rig.settings), browser.cookies, 60)
+    heard = events(dashboard_address(rig.settings), browser.cookies, 180)
     assert next(heard)[0] == "beat"
     with rig.load(new_seed()):
         found = (event for event in heard if event[0] == "discrepancy")

@@ -58,7 +58,7 @@ def test_what_the_books_disagree_on_arrives(tmp_path: Path, monkeypatch: pytest.
             (channel,) = alerts_command(rig, "status")["channels"]
             assert (channel["kind"], channel["dead"]) == ("webhook", 0)
             address = f"http://127.0.0.1:{rig.states('alerts')[0].port}/metrics"
-            with urllib.request.urlopen(address, timeout=5) as answer:
+            with urllib.request.urlopen(address, timeout=60) as answer:
                 told = re.search(
                     r'^trueup_alerts_sent_total\{kind="webhook"\} (\S+)$', answer.read().decode(), re.MULTILINE
                 )

@@ -17,7 +17,7 @@ from tests.integration.reader_process import Keeper, kill_in_rounds, out_of_orde
 from tests.integration.test_cdc_crash import confirmed_lsn, written_lsn
 from trueup.embedded.service import Backoff
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 class PatientWriter(threading.Thread):

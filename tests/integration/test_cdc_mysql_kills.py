@@ -18,7 +18,7 @@ from tests.integration.reader_process import Keeper, kill_in_rounds, out_of_orde
 from trueup.embedded.service import Backoff
 from trueup.model.errors import TrueupError
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 COPIED_ROWS = 5_000
 """So many that a kill may come while they are copied."""

@@ -46,7 +46,7 @@ def test_every_acknowledged_insert_survives_kill_9(server: ClickHouseServer) -> 
         threads = [threading.Thread(target=insert_until_it_breaks, args=(shard,)) for shard in range(2)]
         for thread in threads:
             thread.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while len(acknowledged) < seen + 20 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert server.stop(signal.SIGKILL) == -signal.SIGKILL
@@ -63,17 +63,17 @@ def test_every_acknowledged_insert_survives_kill_9(server: ClickHouseServer) -> 
 
 def test_a_clean_stop_lets_a_running_query_end(server: ClickHouseServer) -> None:
     answers: list[tuple[int, str]] = []
-    query = "SELECT count() FROM numbers(20) WHERE sleepEachRow(0.1) = 0 SETTINGS max_block_size = 1"
+    query = "SELECT count() FROM numbers(60) WHERE sleepEachRow(0.1) = 0 SETTINGS max_block_size = 1"
     running = threading.Thread(target=lambda: answers.append(server.curl(query)))
     running.start()
     with server.client() as client:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while client.query("SELECT count() FROM system.processes").result_rows == [(1,)]:
             assert time.monotonic() < deadline
             time.sleep(0.05)
     assert server.stop(signal.SIGTERM) == 0
     running.join()
-    assert answers == [(200, "20\n")]
+    assert answers == [(200, "60\n")]
 
 
 def test_a_restart_keeps_tables_and_databases(server: ClickHouseServer) -> None:

@@ -43,7 +43,7 @@ def leave(browser: Browser, path: str = "/sign-in/provider?next=/users") -> str:
     """To the provider, which the person passes: the address to come back to."""
     answer = browser.get(path)
     assert answer.status_code == 303, answer.text
-    return httpx.get(answer.headers["location"]).headers["location"]
+    return httpx.get(answer.headers["location"], timeout=60).headers["location"]
 
 
 def come_back(browser: Browser, address: str) -> Any:

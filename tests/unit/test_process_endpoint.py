@@ -49,7 +49,7 @@ def test_nothing_else_is_here() -> None:
 
 def test_it_is_served_over_http() -> None:
     server = serve_process(0, state_of(kafka=Part(False)))
-    client = HTTPConnection(LOOPBACK, server.server_port, timeout=5)
+    client = HTTPConnection(LOOPBACK, server.server_port, timeout=60)
     try:
         client.request("GET", "/healthz")
         given = client.getresponse()

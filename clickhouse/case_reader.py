@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-from clickhouse.case_versions import STANDING_IN, Order, Place, beyond, first_cases
+from clickhouse.case_lists import RAISED_US, STAKE_OR_LESS
+from clickhouse.case_versions import LOOKED_UP, STANDING_IN, Order, Place, beyond, first_cases
 from clickhouse.case_views import CASE_VIEWS
 from clickhouse.client import translated_errors
 from clickhouse.definition import FINAL_CLAUSE
@@ -38,12 +39,10 @@ AT_ONCE: Final = 1
 IN_BACKGROUND: Final = 10
 """ClickHouse's `priority`: a query stands still while another with a lower number, other than 0, is running."""
 
-_STAKE_OR_LESS: Final = "coalesce(stake, toDecimal128(-1, 4))"
-_RAISED_US: Final = "toUnixTimestamp64Micro(assumeNotNull(raised_at))"
 _SORTS: Final[dict[str, Order]] = {
-    "amount": Order(_STAKE_OR_LESS, "Decimal(38, 4)", "DESC", "ASC", _STAKE_OR_LESS),
-    "age": Order(_RAISED_US, "Int64", "ASC", "ASC", "raised_at"),
-    "opened": Order(_RAISED_US, "Int64", "DESC", "ASC", "raised_at"),
+    "amount": Order(STAKE_OR_LESS, "Decimal(38, 4)", "DESC", "ASC"),
+    "age": Order(RAISED_US, "Int64", "ASC", "ASC"),
+    "opened": Order(RAISED_US, "Int64", "DESC", "ASC"),
 }
 
 _RAISED_IN: Final = (
@@ -148,6 +147,8 @@ class CaseReader:
     ) -> list[Record]:  # fmt: skip
         """What `page_query` gives, these columns of it, by a faster way."""
         order, place = _place(sort, after, before)
+        if chosen.order_id or chosen.statement_id:
+            order = order._replace(settings=LOOKED_UP)
         parts, bound = _conditions(chosen, _RAISED_IN_VERSION, STANDING_IN)
         return first_cases(self.rows, self._database, parts, bound, order, rows_max, place, columns)
 
@@ -265,7 +266,7 @@ def _conditions(
         "statement_id": ("statement_id = {statement_id:String}", chosen.statement_id),
         "amount_from": ("stake >= {amount_from:Decimal(38, 4)}", chosen.amount_from),
         "raised_until_us": (
-            f"{_RAISED_US} <= {{raised_until_us:Int64}}",
+            f"{RAISED_US} <= {{raised_until_us:Int64}}",
             chosen.raised_until_us,
         ),
         "period": (raised_in, chosen.period),

@@ -1,9 +1,9 @@
 """The first cases of a list without merging all of the table: versions first, then which of them are the newest.
 
 FINAL merges the whole of `case_wide` by its key before it filters, which takes most of the time of a page. The versions of
-the rows, superseded ones among them, are sorted much faster; of those that come first, the newest version of each case
-stands in its place, and what is superseded drops out. Only what is shown is read whole. The rows are those that a query of
-`v_cases` gives.
+the rows, superseded ones among them, are kept sorted as well (`case_lists`); of those that come first, the newest version of
+each case stands in its place, and what is superseded drops out. Only what is shown is read whole. The rows are those that a
+query of `v_cases` gives.
 """
 
 from __future__ import annotations
@@ -32,20 +32,26 @@ STANDING_IN: Final = (
 )
 """The condition of the list for standings, on a row of `case_wide`."""
 
+IN_ORDER: Final = "max_block_size = 2048, read_in_order_use_buffering = 0"
+"""A sorted copy is read block by block until there are rows enough; of blocks as large as usual one would be all of it."""
+
+LOOKED_UP: Final = "optimize_use_projections = 0"
+"""Few rows that an index of the table finds: a copy in the order of the list would be read to its end."""
+
 _OF_IDS: Final = "partition IN {partitions:Array(UInt16)} AND discrepancy_id IN {ids:Array(String)}"
 
 
 class Order(NamedTuple):
     """How a list is sorted: an expression over columns of `v_cases` with its type, and the directions of it and of the id.
 
-    `column` sorts rows of `case_wide` in the same way. Of a column by itself ClickHouse skips what cannot come first.
+    `settings` are those of the query that finds the first rows: `IN_ORDER` or `LOOKED_UP`.
     """
 
     value: str
     kind: str
     direction: str
     id_direction: str
-    column: str
+    settings: str = IN_ORDER
 
 
 class Place(NamedTuple):
@@ -122,7 +128,8 @@ def _versions(
     return Query(
         f"SELECT partition, discrepancy_id, version, {order.value} AS sort_value FROM {database}.case_wide "
         f"WHERE {' AND '.join(parts)} "
-        f"ORDER BY {order.column} {order.direction}, discrepancy_id {order.id_direction}, version DESC LIMIT {{rows:UInt32}}",
+        f"ORDER BY {order.value} {order.direction}, discrepancy_id {order.id_direction}, version DESC LIMIT {{rows:UInt32}} "
+        f"SETTINGS {order.settings}",
         {**values, "rows": most},
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from clickhouse.case_lists import COMPARED, COPIES, REBUILT_BY_MERGES
 from clickhouse.definition import Definition, quoted
 from clickhouse.migrate import migrations, parse, pending
-from clickhouse.schema import DEFINITIONS, MIRRORS
+from clickhouse.schema import CASE_WIDE, DEFINITIONS, MIRRORS
 from clickhouse.views import VIEWS
 from trueup.model.errors import ConfigurationError
 from trueup.model.tables import TABLES
@@ -23,6 +24,13 @@ def test_a_migration_creates_every_table_as_it_is_defined(definition: Definition
 
 def test_a_migration_creates_every_view_as_it_is_defined() -> None:
     assert [view.name for view in VIEWS if view.ddl().removesuffix(";\n") not in statements()] == []
+
+
+def test_a_migration_makes_every_sorted_copy_of_the_cases() -> None:
+    made = statements()
+    assert [one for copy in COPIES for one in copy.ddl() if one not in made] == []
+    assert REBUILT_BY_MERGES in made
+    assert set(COMPARED) <= {column.name for column in CASE_WIDE.columns}
 
 
 def test_every_source_table_has_a_mirror_with_all_its_columns() -> None:

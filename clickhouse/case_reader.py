@@ -61,8 +61,8 @@ class CaseFilter(NamedTuple):
     """Which cases are meant; what is left empty does not restrict.
 
     `amount_from` is compared with what is in question, |actual − expected| in major units of each case's own currency, a
-    missing side counting as nothing; it has at most 34 digits before its point and 4 behind it. `raised_until_us` is µs since the epoch. `period` is the first day of a month: cases
-    that were raised in it, whatever became of them.
+    missing side counting as nothing; it has at most 34 digits before its point and 4 behind it. `raised_until_us` is µs since
+    the epoch. `period` is the first day of a month: cases that were raised in it, whatever became of them.
     """
 
     rules: tuple[str, ...] = ()
@@ -74,6 +74,8 @@ class CaseFilter(NamedTuple):
     assignee: str = ""
     order_id: str = ""
     statement_id: str = ""
+    entity_kind: str = ""
+    entity_id: str = ""
     amount_from: Decimal | None = None
     raised_until_us: int | None = None
     period: date | None = None
@@ -147,7 +149,7 @@ class CaseReader:
     ) -> list[Record]:  # fmt: skip
         """What `page_query` gives, these columns of it, by a faster way."""
         order, place = _place(sort, after, before)
-        if chosen.order_id or chosen.statement_id:
+        if chosen.order_id or chosen.statement_id or chosen.entity_id:
             order = order._replace(settings=LOOKED_UP)
         parts, bound = _conditions(chosen, _RAISED_IN_VERSION, STANDING_IN)
         return first_cases(self.rows, self._database, parts, bound, order, rows_max, place, columns)
@@ -264,6 +266,8 @@ def _conditions(
         "assignee": ("assignee = {assignee:String}", chosen.assignee),
         "order_id": ("order_id = {order_id:String}", chosen.order_id),
         "statement_id": ("statement_id = {statement_id:String}", chosen.statement_id),
+        "entity_kind": ("entity_kind = {entity_kind:String}", chosen.entity_kind),
+        "entity_id": ("entity_id = {entity_id:String}", chosen.entity_id),
         "amount_from": ("stake >= {amount_from:Decimal(38, 4)}", chosen.amount_from),
         "raised_until_us": (
             f"{RAISED_US} <= {{raised_until_us:Int64}}",

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from clickhouse.entity_cases import cases_of_entity
+from clickhouse.case_reader import CaseFilter
 from clickhouse.keyset import slice_of
 from clickhouse.payout_queries import (
     LINE_KEYS,
@@ -25,7 +25,7 @@ from clickhouse.payout_queries import (
     release_payouts,
     releases,
 )
-from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_shown, first_row, rows_of_all
+from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_query, cases_shown, first_row, rows_of_all
 from dashboards.web.board import BoardDep
 from dashboards.web.guard import Viewer
 from dashboards.web.page import place_of, render
@@ -73,12 +73,12 @@ def show(request: Request, board: BoardDep, _account: Viewer, payout_id: str, af
     database, here = board.database, request.url.path
     query, total_query = payout(database, payout_id), payout_total(database, payout_id)
     line_query = payout_lines(database, payout_id, ROWS, after)
-    about_query = cases_of_entity(database, "payout", payout_id)
-    found, totals, line_rows, cases = rows_of_all(board, query, total_query, line_query, about_query)
+    about = CaseFilter(entity_kind="payout", entity_id=payout_id)
+    found, totals, line_rows, cases = rows_of_all(board, query, total_query, line_query, about)
     held, lines = first_row(found), slice_of(line_rows, ROWS, LINE_KEYS)
     return render(
         request, "payout.html", payout=held, query=query, totals=totals, total_query=total_query,
-        lines=lines.rows, line_query=line_query, about=cases_shown(about_query, cases),
+        lines=lines.rows, line_query=line_query, about=cases_shown(cases_query(board, about), cases),
         first=here if after else "", more=address(here, after=lines.next) if lines.next else "",
     )  # fmt: skip
 
@@ -105,9 +105,9 @@ def show_release(request: Request, board: BoardDep, _account: Viewer, release_id
         releases(board.database, release_id=release_id),
         release_payouts(board.database, release_id),
     )
-    about_query = cases_of_entity(board.database, "release_summary", release_id)
-    found, payouts, cases = rows_of_all(board, query, payout_query, about_query)
+    about = CaseFilter(entity_kind="release_summary", entity_id=release_id)
+    found, payouts, cases = rows_of_all(board, query, payout_query, about)
     return render(
         request, "release.html", page=place_of(PATH), release=first_row(found), query=query,
-        payouts=payouts, payout_query=payout_query, about=cases_shown(about_query, cases),
+        payouts=payouts, payout_query=payout_query, about=cases_shown(cases_query(board, about), cases),
     )  # fmt: skip

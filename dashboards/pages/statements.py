@@ -101,9 +101,9 @@ def _totals(
     """What the totals show, and the rows of the other queries, which are asked at the same time."""
     database = board.database
     query = statement(database, statement_id)
-    held = first_row(board.cases.rows(query))
     payout_query, partial_query = statement_payouts(database, statement_id), statement_partials(database, statement_id)
-    payouts, partials, *found = rows_of_all(board, payout_query, partial_query, *others)
+    rows, payouts, partials, *found = rows_of_all(board, query, payout_query, partial_query, *others)
+    held = first_row(rows)
     growth_query = statement_growth(database, statement_id, held["currency"])
     (growth,) = board.sampler.look([Figure(growth_query, board.cases.rows_in_background)])
     return {

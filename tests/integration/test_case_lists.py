@@ -51,6 +51,7 @@ LISTS: list[tuple[CaseFilter, Sort, str]] = [
     (CaseFilter(sellers=("1", "20")), "amount", "by_seller"),
     (CaseFilter(order_id="1000044"), "opened", "books.case_wide"),
     (CaseFilter(statement_id="2000001"), "amount", "books.case_wide"),
+    (CaseFilter(entity_kind="order", entity_id="1000044"), "opened", "books.case_wide"),
 ]
 
 

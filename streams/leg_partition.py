@@ -148,7 +148,8 @@ class LegPartition:
         """The rows are with the producer already; only the offsets remain to be marked."""
         self._last_ends = dict(self.ends)
         self._last_watermark_us = self.watermark_us
-        return Snapshot([], [], Meta(dict(self.ends), self.watermark_us, sum(self.ends.values()), 0))
+        written_us = self._output.clock_us()
+        return Snapshot([], [], Meta(dict(self.ends), self.watermark_us, sum(self.ends.values()), written_us))
 
     def adopt(self, said: Said) -> None:
         """What was sent is sent again, and taken once."""

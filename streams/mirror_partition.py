@@ -99,7 +99,7 @@ class MirrorPartition:
     def close_window(self) -> Snapshot:
         """The rows are with the output already; only the offsets remain to be marked."""
         self._last_ends = dict(self.ends)
-        return Snapshot([], [], Meta(dict(self.ends), self.watermark_us, 0, 0))
+        return Snapshot([], [], Meta(dict(self.ends), self.watermark_us, 0, self._output.clock_us()))
 
     def adopt(self, said: Said) -> None:
         """A mirror publishes nothing."""

@@ -205,11 +205,11 @@ class StageRunner:
                 self._writing = None
 
     def _add_watermarks(self, snapshots: list[tuple[StagePartition, Snapshot]]) -> None:
-        now_us = self._output.clock_us()
         for partition, snapshot in snapshots:
             meta = snapshot.meta
             if meta.watermark_us:
-                row = (self.name, partition.number, self._source, meta.version, meta.watermark_us, now_us)
+                # Whoever rebuilds the partition reads back what was published since then: not later than the store would.
+                row = (self.name, partition.number, self._source, meta.version, meta.watermark_us, meta.written_us)
                 self._output.add_row("watermark", row)
 
     def adopt(self, aftermath: Aftermath, numbers: Collection[int]) -> None:

@@ -203,6 +203,7 @@ class EntityPartition(StatePartition[StateT]):
         self._scanned_us = -1
         self._last_snapshot_watermark_us = 0
         self._adopted: dict[Id, list[Case]] = {}
+        self._has_heard_its_word = False
 
     def partial_version(self) -> PartialVersion:
         """Version of whatever is published now."""
@@ -255,12 +256,13 @@ class EntityPartition(StatePartition[StateT]):
 
     def adopt_cases(self, said: Said) -> None:
         """Take over what consumers were told last; judged again once the watermark has passed the commit it is about."""
+        self._has_heard_its_word = True
         for published in said.cases.values():
             self._adopted.setdefault(published.owner, []).append(published.case)
 
     def is_behind_its_word(self) -> bool:
-        """Whether something that was published before the partition was opened has not been taken up yet."""
-        return bool(self._adopted)
+        """Whether something that was published before the partition was opened has not been taken up, or not even read, yet."""
+        return not self._has_heard_its_word or bool(self._adopted)
 
     def take_over(self, identifier: Id, state: StateT) -> list[CaseKey]:
         """Put the adopted cases of an entity that is about to be judged into its state; their keys.

@@ -109,7 +109,8 @@ class Site:
             yield visit
         finally:
             context.close()
-        assert visit.unexpected() == []
+        faults = visit.unexpected()
+        assert not faults, "\n".join(faults)
 
     def standing(self, discrepancy: str) -> str:
         """Where a discrepancy stands by the books."""

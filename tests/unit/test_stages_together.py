@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from streams.aftermath import nothing_said
 from streams.messages import PARTIALS_TOPIC, Marker, PartialMessage, decode_partials_topic, encode_watermarks
 from tests.partition_bench import LogRecord, Message, messages_of, open_cases, order_bench, records_of, statement_bench
 from tests.source_log import SECOND_US, START_US, SourceLog
@@ -92,5 +93,25 @@ def test_a_total_that_was_held_back_is_sent_after_a_second_crash(tmp_path: Path)
             (None, 1),
         }
         assert bench.partition.close_window().meta.written_us != 1
+    finally:
+        bench.close()
+
+
+def test_a_window_that_closes_before_its_word_was_read_back_keeps_the_time_before(tmp_path: Path) -> None:
+    """Windows go on by the clock while what was published is read; a crash then must not forget where to read from."""
+    bench = order_bench(tmp_path / "orders")
+    try:
+        bench.partition.adopt(nothing_said())
+        bench.partition.process(records_of(messages_of(SourceLog().put("orders").events)))
+        bench.settle_all(START_US)
+        kept = bench.partition.store.meta()
+        assert kept is not None
+        before_us = kept.written_us
+        bench.partition.store.close()
+        bench = order_bench(tmp_path / "orders")
+        bench.partition.written_us = before_us - 1
+        assert bench.partition.close_window().meta.written_us == before_us - 1
+        bench.partition.adopt(nothing_said())
+        assert bench.partition.close_window().meta.written_us == before_us
     finally:
         bench.close()

@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Python code beside tests; a folder that is absent is left out.
 PACKAGES := $(wildcard trueup cdc clickhouse reconcile streams dashboards benchmarks)
 # The whole test run, whatever hangs: pytest stops by itself after TEST_SECONDS, and is stopped a little later.
-TEST_SECONDS ?= 4800
+TEST_SECONDS ?= 4950
 
 # Tests and the demo start many processes; without its cache each of them would compile the whole code again.
 export PYTHONDONTWRITEBYTECODE :=

@@ -71,6 +71,11 @@ class Progress:
         """Everything in the binlog before this position was received."""
         self._source_time.received(version)
 
+    @property
+    def reached_us(self) -> int:
+        """Source time that was reached; 0 while nothing is known."""
+        return self._source_time.reached_us
+
     def advance(self) -> None:
         """Mark what was sent, and tell what is delivered. Errors: UnavailableError when something was not."""
         now = time.monotonic()

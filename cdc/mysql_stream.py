@@ -66,6 +66,7 @@ class BinlogStream:
         self._progress = progress
         self._tables: dict[int, BinlogTable | None] = {}
         self._in_transaction = False
+        self._committed_after_us = 0
         self._gtid: str | None = None
         self._gtids = dict(progress.boundary.gtids)
         self._advanced_at = 0.0
@@ -84,7 +85,9 @@ class BinlogStream:
             if time.monotonic() - self._advanced_at >= MARK_SECONDS:
                 self._note_copies()
                 self._progress.probed(self._clock.take())
-                self._progress.received(self._binlog.place.version)
+                if not self._in_transaction:
+                    # Within one, source time stands still: it never passes a part of a transaction.
+                    self._progress.received(self._binlog.place.version)
                 self._progress.advance()
                 self._advanced_at = time.monotonic()
         self._progress.finish()
@@ -107,7 +110,7 @@ class BinlogStream:
         elif isinstance(event, MariadbGtidEvent):
             self._gtid = event.gtid
             self._gtids[str(event.domain_id)] = event.gtid
-            self._in_transaction = not event.flags & _STANDALONE
+            self._begin(in_transaction=not event.flags & _STANDALONE)
         elif isinstance(event, GtidEvent):
             self._gtid = event.gtid
         elif isinstance(event, QueryEvent):
@@ -119,15 +122,25 @@ class BinlogStream:
     def _statement(self, event: QueryEvent) -> None:
         text = _text(event.query)
         if text == "BEGIN":
-            self._in_transaction = True
+            self._begin(in_transaction=True)
         elif text in _ENDS:
             self._committed(event)
         else:
+            if not self._in_transaction:
+                self._begin(in_transaction=False)
             found = _CHANGING.match(text)
             if found is not None:
                 self._changed_without_rows(found[1].lower().split()[0], found[2], event)
             if not self._in_transaction:
                 self._committed(event)
+
+    def _begin(self, *, in_transaction: bool) -> None:
+        """What follows was committed after the time of every probe whose position has been received by now."""
+        if not self._in_transaction:
+            self._progress.probed(self._clock.take())
+            self._progress.received(self._binlog.place.version)
+            self._committed_after_us = self._progress.reached_us
+        self._in_transaction = in_transaction
 
     def _committed(self, event: Any) -> None:
         self._in_transaction = False
@@ -161,7 +174,9 @@ class BinlogStream:
         return Place(self._binlog.place.file, event.packet.log_pos - event.packet.event_size)
 
     def _stamp(self, event: Any) -> Stamp:
-        return Stamp(event.timestamp * 1_000_000, event.packet.server_id, self._gtid)
+        # The binlog knows when the statement began, in whole seconds; the clock may know that the commit was later.
+        commit_us = max(event.timestamp * 1_000_000, self._committed_after_us + 1)
+        return Stamp(commit_us, event.packet.server_id, self._gtid)
 
     def _stop(self, table: SourceTable, reason: str) -> None:
         """It is copied again as soon as it can be read; whoever starts anew learns that from the place that is kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import orjson
@@ -95,6 +96,55 @@ def test_a_row_that_moves_is_deleted_under_its_old_key_and_created_under_the_new
     ]  # fmt: skip
     assert len({version for version, _, _ in told}) == 9
     assert source.mirror() == source.truth()
+
+
+def test_source_time_does_not_pass_a_part_of_a_transaction(stack: MysqlStack) -> None:
+    """The binlog knows when its statements began, and nothing of when it was committed."""
+    source = stack.source("slowly")
+    with reading(source) as reader, closing(source.connect()) as connection, connection.cursor() as cursor:
+        reader.catch_up(source)
+        began_us = source.now_us()
+        connection.begin()
+        for number in (1, 2, 3):
+            cursor.execute(
+                "INSERT INTO orders VALUES (%s, 1, 'USD', 10.55, 1, 0.5, '{}', 'created', NULL, now(6))", (number,)
+            )
+            cursor.execute("SELECT sleep(1.2)")
+        connection.commit()
+        reader.catch_up(source)
+    stamps = [event["source"]["ts_us"] for event in envelopes(source, "orders")]
+    assert len(stamps) == 3
+    assert min(stamps) > began_us + 3_000_000
+    topic = f"{source.name}.{source.name}.orders"
+    beats = [orjson.loads(beat.value) for beat in source.messages(HEARTBEAT_TOPIC) if beat.key == source.name.encode()]
+    told = {beat["ts_us"]: sum(beat["positions"].get(topic, (0,))) for beat in beats}
+    assert {rows for time_us, rows in told.items() if time_us >= min(stamps)} == {3}
+    assert 0 in {rows for time_us, rows in told.items() if time_us > began_us}
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("XA START 'a'", "INSERT INTO {other} VALUES (1)", "XA END 'a'", "XA PREPARE 'a'", "XA COMMIT 'a'"),
+        ("XA START 'b'", "INSERT INTO {other} VALUES (2)", "XA END 'b'", "XA PREPARE 'b'", "XA ROLLBACK 'b'"),
+        ("XA START 'c'", "INSERT INTO {other} VALUES (3)", "XA END 'c'", "XA COMMIT 'c' ONE PHASE"),
+        ("BEGIN", "INSERT INTO {plain} VALUES (1)", "INSERT INTO {other} VALUES (4)", "ROLLBACK"),
+        ("INSERT INTO {plain} VALUES (2)",),
+        ("ALTER TABLE {other} ADD COLUMN more int", "ANALYZE TABLE {other}", "FLUSH TABLES"),
+    ],
+    ids=["xa-commit", "xa-rollback", "xa-one-phase", "rollback", "myisam", "ddl"],
+)
+def test_source_time_goes_on_behind_whatever_ends_in_the_binlog(
+    stack: MysqlStack, request: pytest.FixtureRequest, statements: tuple[str, ...]
+) -> None:
+    source = stack.source("ends_" + request.node.callspec.id.replace("-", "_"))
+    source.query("CREATE TABLE other (id int primary key)")
+    source.query("CREATE TABLE plain (id int primary key) ENGINE = MyISAM")
+    with reading(source) as reader, closing(source.connect()) as connection, connection.cursor() as cursor:
+        reader.catch_up(source)
+        for statement in statements:
+            cursor.execute(statement.format(other="other", plain="plain"))
+        reader.catch_up(source)
 
 
 def test_the_copy_of_a_server_that_must_be_held_still_is_consistent_too(

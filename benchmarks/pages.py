@@ -106,6 +106,7 @@ def addresses(size: Size) -> dict[str, list[str]]:
             *(f"/statements?seller={one}" for one in sellers),
         ],
         "statement": [f"/statements/{statement}" for statement in statements],
+        "growth of a statement": [f"/statements/{statement}/growth" for statement in statements],
         "payouts": ["/payouts", "/payouts?status=failed", *(f"/payouts?seller={one}" for one in sellers)],
         "payout": [f"/payouts/P{statement}" for statement in statements],
         "channel": ["/channels/bank/USD"],

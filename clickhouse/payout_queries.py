@@ -81,12 +81,20 @@ def releases(database: str, channel: str = "", currency: str = "", release_id: s
     )
 
 
-def release_payouts(database: str, release_id: str) -> Query:
-    """The live payouts that name a release as their channel's reference."""
+def release_payouts(database: str, release_id: str, rows_max: int, after: str = "") -> Query:
+    """The live payouts that name a release as their channel's reference, by their id, at most `rows_max` + 1."""
+    bound: dict[str, Any] = {"reference": f"R{release_id}", "rows": rows_max + 1}
+    beyond = ""
+    if after:
+        beyond, bound["last_id"] = (
+            "AND (length(payout_id), payout_id) > (length({last_id:String}), {last_id:String}) ",
+            cursor_parts(after, len(LIST_KEYS))[0],
+        )
     return Query(
         "SELECT payout_id, statement_id, shop_id, payment_method, amount, currency, status, updated_at "
-        f"FROM {database}.v_payouts WHERE channel_ref = {{reference:String}} ORDER BY payout_id LIMIT 500",
-        {"reference": f"R{release_id}"},
+        f"FROM {database}.v_payouts WHERE channel_ref = {{reference:String}} {beyond}"
+        "ORDER BY length(payout_id), payout_id LIMIT {rows:UInt32}",
+        bound,
     )
 
 

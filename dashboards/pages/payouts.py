@@ -99,15 +99,16 @@ def show_channel(request: Request, board: BoardDep, _account: Viewer, channel: s
 
 
 @router.get("/releases/{release_id}")
-def show_release(request: Request, board: BoardDep, _account: Viewer, release_id: str) -> Response:
-    """One release: upstream's count and amount beside the payouts that name it."""
-    query, payout_query = (
-        releases(board.database, release_id=release_id),
-        release_payouts(board.database, release_id),
-    )
+def show_release(request: Request, board: BoardDep, _account: Viewer, release_id: str, after: Text = "") -> Response:
+    """One release: upstream's count and amount beside the payouts that name it; `after` is their cursor."""
+    database, here = board.database, request.url.path
+    query = releases(database, release_id=release_id)
+    payout_query = release_payouts(database, release_id, ROWS, after)
     about = CaseFilter(entity_kind="release_summary", entity_id=release_id)
-    found, payouts, cases = rows_of_all(board, query, payout_query, about)
+    found, payout_rows, cases = rows_of_all(board, query, payout_query, about)
+    held, payouts = first_row(found), slice_of(payout_rows, ROWS, LIST_KEYS)
     return render(
-        request, "release.html", page=place_of(PATH), release=first_row(found), query=query,
-        payouts=payouts, payout_query=payout_query, about=cases_shown(cases_query(board, about), cases),
+        request, "release.html", page=place_of(PATH), release=held, query=query, payouts=payouts.rows,
+        payout_query=payout_query, about=cases_shown(cases_query(board, about), cases),
+        first=here if after else "", more=address(here, after=payouts.next) if payouts.next else "",
     )  # fmt: skip

@@ -37,6 +37,9 @@ from trueup.model.errors import ConfigurationError
 router = APIRouter()
 
 PATH: Final = "/statements"
+GROWTH_SECONDS_MAX: Final = 1.0
+"""How long the part of the page that shows the growth waits for it."""
+
 Text = Annotated[str, Query(max_length=ID_CHARS_MAX)]
 
 
@@ -79,6 +82,16 @@ def show(request: Request, board: BoardDep, _account: Viewer, statement_id: str,
     )  # fmt: skip
 
 
+@router.get(PATH + "/{statement_id}/growth")
+def show_growth(request: Request, board: BoardDep, _account: Viewer, statement_id: str) -> Response:
+    """How the total grew, as a part of an open page: read apart, for it reads every item of the statement."""
+    held = first_row(board.cases.rows(statement(board.database, statement_id)))
+    figure = Figure(statement_growth(board.database, statement_id, held["currency"]), board.cases.rows_in_background)
+    (growth,) = board.sampler.look([figure], GROWTH_SECONDS_MAX)
+    chart = growth_chart(growth.value or [], held["upstream_amount"])
+    return render(request, "_statement_growth.html", statement=held, growth=growth, chart=chart)
+
+
 @router.get(PATH + "/{statement_id}/totals")
 def show_totals(request: Request, board: BoardDep, _account: Viewer, statement_id: str) -> Response:
     """What changes while the statement grows, as a part of an open page."""
@@ -104,8 +117,6 @@ def _totals(
     payout_query, partial_query = statement_payouts(database, statement_id), statement_partials(database, statement_id)
     rows, payouts, partials, *found = rows_of_all(board, query, payout_query, partial_query, *others)
     held = first_row(rows)
-    growth_query = statement_growth(database, statement_id, held["currency"])
-    (growth,) = board.sampler.look([Figure(growth_query, board.cases.rows_in_background)])
     return {
         "statement": held,
         "query": query,
@@ -116,8 +127,6 @@ def _totals(
         "payout_query": payout_query,
         "partials": partials,
         "partial_query": partial_query,
-        "growth": growth,
-        "chart": growth_chart(growth.value or [], held["upstream_amount"]),
     }, found  # fmt: skip
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Context, Decimal, localcontext
+from functools import cache
 from typing import Final
 
-from babel.numbers import format_decimal
+from babel.numbers import NumberPattern, format_decimal, parse_pattern
 
 from dashboards.web.language import LOCALES, Language
 from trueup.model.money import EXPONENTS
@@ -15,6 +16,8 @@ MINUS: Final = "−"
 NOTHING: Final = "–"
 DIGITS_MAX: Final = 80
 """More digits than a Decimal(76, 4) holds, so that no amount is rounded on its way to the page."""
+
+_EXACT: Final = Context(prec=DIGITS_MAX)
 
 
 def count_text(number: int | Decimal | None, language: Language) -> str:
@@ -30,13 +33,19 @@ def amount_text(amount: Decimal | None, currency: str, language: Language) -> st
 
 
 def _written(number: Decimal, fraction_min: int, language: Language) -> str:
-    exponent = number.normalize(Context(prec=DIGITS_MAX)).as_tuple().exponent
+    exponent = number.normalize(_EXACT).as_tuple().exponent
     if not isinstance(exponent, int):
         return NOTHING
     digits = max(fraction_min, -exponent)
-    pattern = "#,##0" + ("." + "0" * digits if digits else "")
-    with localcontext(Context(prec=DIGITS_MAX)):
-        return format_decimal(number, format=pattern, locale=LOCALES[language]).replace("-", MINUS)
+    with localcontext(_EXACT):
+        # The pattern has all of the number's digits, so there is nothing to round.
+        written = format_decimal(number, _pattern(digits), LOCALES[language], decimal_quantization=False)
+    return written.replace("-", MINUS)
+
+
+@cache
+def _pattern(digits: int) -> NumberPattern:
+    return parse_pattern("#,##0" + ("." + "0" * digits if digits else ""))
 
 
 def moment_of(when: datetime | int | None) -> datetime | None:

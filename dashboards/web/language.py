@@ -13,6 +13,7 @@ from importlib.resources import files
 from io import BytesIO
 from typing import Final, Literal, get_args
 
+from babel.core import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -24,7 +25,7 @@ NAMES: Final[dict[Language, str]] = {"en": "English", "zh": "中文"}
 TAGS: Final[dict[Language, str]] = {"en": "en", "zh": "zh-Hans"}
 """What the attribute `lang` says."""
 
-LOCALES: Final[dict[Language, str]] = {"en": "en_GB", "zh": "zh_CN"}
+LOCALES: Final[dict[Language, Locale]] = {"en": Locale.parse("en_GB"), "zh": Locale.parse("zh_CN")}
 """Whose habits numbers follow."""
 
 LANGUAGE_COOKIE: Final = "trueup_language"

@@ -43,7 +43,7 @@ def test_a_statement_grows_on_its_open_page(site: Site) -> None:
         expect(total).to_contain_text("10.00")
         commit_order(site, seller=seller, gross="7.50", billed="7.50", statement=statement)
         expect(total).to_contain_text("17.50")
-        expect(page.locator("#totals .chart canvas")).to_be_visible()
+        expect(page.locator("#growth .chart canvas")).to_be_visible()
         assert page.evaluate("globalThis.isTheSamePage")
 
 

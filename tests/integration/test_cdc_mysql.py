@@ -144,7 +144,9 @@ def test_source_time_goes_on_behind_whatever_ends_in_the_binlog(
         reader.catch_up(source)
         for statement in statements:
             cursor.execute(statement.format(other="other", plain="plain"))
+        ended_us = source.now_us()
         reader.catch_up(source)
+        assert reader.counters.watermark_us > ended_us
 
 
 def test_the_copy_of_a_server_that_must_be_held_still_is_consistent_too(

@@ -18,7 +18,7 @@ from clickhouse.columns import to_arrow
 from clickhouse.keyset import slice_of
 from clickhouse.order_queries import LEG_VIEWS, order_leg, order_leg_by_key
 from clickhouse.payout_queries import LIST_KEYS as PAYOUT_KEYS
-from clickhouse.payout_queries import PayoutFilter, funding_by_channel, funding_by_day, payout_list
+from clickhouse.payout_queries import PayoutFilter, funding_by_channel, funding_by_day, payout_list, release_payouts
 from clickhouse.quarantine_queries import LIST_KEYS as REFUSED_KEYS
 from clickhouse.quarantine_queries import QuarantineFilter, refusals_by_kind, refused_again, refused_list
 from clickhouse.query import Query
@@ -40,6 +40,7 @@ SIZE = Size(cases=1_200, orders=3_000, sellers=30)
 TOPIC = "settlement.public.orders"
 REFUSED_US = 1_763_000_000_000_000
 REPLAY_ID = "ab" * 16
+RELEASE = "77777"
 
 
 class Books:
@@ -75,6 +76,10 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     with running_server(folder / "clickhouse") as server:
         client = server.client()
         fill(client, "trueup", SIZE)
+        client.command(
+            f"INSERT INTO trueup.payout SELECT * REPLACE (concat('Q', payout_id) AS payout_id, 'R{RELEASE}' AS channel_ref) "
+            "FROM trueup.payout FINAL ORDER BY cityHash64(payout_id) LIMIT 9"
+        )
         renamed = {**{name: held for name, held in ORDER.items() if name != "shop_id"}, "shopId": 7}
         messages = [refused(number, orjson.dumps(envelope(renamed))) for number in range(120)]
         messages += [
@@ -166,6 +171,15 @@ def test_the_days_of_a_channel_add_up_to_its_balance(books: Books) -> None:
         assert not days or days[0]["balance"] == row["balance"] == row["funded"] - row["released"]
 
 
+def test_the_payouts_of_a_release_are_walked_to_their_end(books: Books) -> None:
+    named = books.rows(Query(f"SELECT payout_id FROM trueup.v_payouts WHERE channel_ref = 'R{RELEASE}'"))
+    payouts = [row["payout_id"] for row in named]
+    assert len(payouts) == 9
+    assert len({len(one) for one in payouts}) > 1
+    found = walked(books, lambda rows, after: release_payouts("trueup", RELEASE, rows, after), PAYOUT_KEYS, 4)
+    assert [row["payout_id"] for row in found] == sorted(payouts, key=lambda one: (len(one), one))
+
+
 def test_refusals_are_counted_with_those_that_wait(books: Books) -> None:
     kinds = {row["code"]: row for row in books.rows(refusals_by_kind("trueup")) if row["topic"] == TOPIC}
     assert (kinds["missing-field"]["messages"], kinds["missing-field"]["waiting"]) == (121, 120)
@@ -194,6 +208,9 @@ def test_every_page_that_a_list_leads_to_is_whole(books: Books, language: str) -
         assert "SELECT" in text
         if address.count("/") == 2 and address.split("/")[1] == "statements":
             assert "<h1>" not in books.page(f"{address}/totals", language)
+            growth = books.page(f"{address}/growth", language)
+            assert "<h1>" not in growth
+            assert "SELECT" in growth
 
 
 def test_a_refused_message_is_shown_escaped_and_with_its_bytes(books: Books) -> None:

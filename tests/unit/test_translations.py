@@ -20,8 +20,8 @@ from trueup.model.reason_codes import REASON_CODES
 
 TEMPLATES = Path("dashboards/templates")
 PAGES = (
-    "order", "orders", "_order_steps", "entity_macros", "statement", "statements", "_statement_totals", "payout", "payouts",
-    "_payout_rows", "_releases", "channel", "release", "seller", "sellers", "_seller_history", "quarantine",
+    "order", "orders", "_order_steps", "entity_macros", "statement", "statements", "_statement_totals", "_statement_growth",
+    "payout", "payouts", "_payout_rows", "_releases", "channel", "release", "seller", "sellers", "_seller_history", "quarantine",
     "mapping_macros", "quarantine_message", "quarantine_kind", "quarantine_replayed", "health", "_health",
 )  # fmt: skip
 CHINESE = {

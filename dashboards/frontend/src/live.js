@@ -132,7 +132,7 @@ function place(body, row, known) {
   htmx.process(shown);
   const max = Number(body.dataset.liveMax ?? 0);
   while (max && body.rows.length > max) body.deleteRow(-1);
-  showTimes(body);
+  showTimes(shown);
 }
 
 function keepPushed({ detail: { target } }) {

@@ -12,16 +12,19 @@ const STEPS = [
 ];
 const AGO_EVERY_MS = 10_000;
 
+// Made once: a page shows hundreds of times, and to make one of these takes longer than to write a time with it.
+const words = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "always", style: "short" });
+
 /** How long ago, in the page's language. */
 function ago(when) {
   const seconds = (when.getTime() - Date.now()) / 1000;
   const [unit, size] = STEPS.find(([, each]) => Math.abs(seconds) >= each) ?? STEPS.at(-1);
-  const words = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "always", style: "short" });
   return words.format(Math.trunc(seconds / size), unit);
 }
 
 /** Writes the times within an element. */
 export function showTimes(root) {
+  const here = zone();
   for (const element of root.querySelectorAll("time[datetime]")) {
     const when = new Date(element.dateTime);
     if (Number.isNaN(when.getTime())) continue;
@@ -29,7 +32,7 @@ export function showTimes(root) {
     const style = element.dataset.style;
     const text = style === "ago" ? ago(when) : style === "day" ? day(when) : full;
     if (element.textContent !== text) element.textContent = text;
-    element.title = `${full} ${zone()} · ${element.dateTime}`;
+    element.title = `${full} ${here} · ${element.dateTime}`;
   }
 }
 

@@ -38,3 +38,14 @@ def cursor_parts(cursor: str, count: int) -> list[str]:
             f"{cursor[:100]!r} is no cursor", where="after", remedy="go back to the first page of the list"
         )
     return parts
+
+
+def behind_id(column: str, after: str) -> tuple[str, dict[str, Any]]:
+    """The end of a WHERE for ids behind a cursor, numbers in their order, and what it binds; both empty on a first page.
+
+    Errors: ConfigurationError for a cursor that is none.
+    """
+    if not after:
+        return "", {}
+    (last_id,) = cursor_parts(after, 1)
+    return f"AND (length({column}), {column}) > (length({{last_id:String}}), {{last_id:String}}) ", {"last_id": last_id}

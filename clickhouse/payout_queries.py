@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from clickhouse.keyset import cursor_parts
+from clickhouse.keyset import behind_id, cursor_parts
 from clickhouse.query import Query
 
 STATUSES: Final = ("created", "ongoing", "paid", "failed", "failed_no_retry")
@@ -83,18 +83,12 @@ def releases(database: str, channel: str = "", currency: str = "", release_id: s
 
 def release_payouts(database: str, release_id: str, rows_max: int, after: str = "") -> Query:
     """The live payouts that name a release as their channel's reference, by their id, at most `rows_max` + 1."""
-    bound: dict[str, Any] = {"reference": f"R{release_id}", "rows": rows_max + 1}
-    beyond = ""
-    if after:
-        beyond, bound["last_id"] = (
-            "AND (length(payout_id), payout_id) > (length({last_id:String}), {last_id:String}) ",
-            cursor_parts(after, len(LIST_KEYS))[0],
-        )
+    beyond, bound = behind_id("payout_id", after)
     return Query(
         "SELECT payout_id, statement_id, shop_id, payment_method, amount, currency, status, updated_at "
         f"FROM {database}.v_payouts WHERE channel_ref = {{reference:String}} {beyond}"
         "ORDER BY length(payout_id), payout_id LIMIT {rows:UInt32}",
-        bound,
+        {**bound, "reference": f"R{release_id}", "rows": rows_max + 1},
     )
 
 
@@ -132,16 +126,10 @@ def payout_total(database: str, payout_id: str) -> Query:
 
 def payout_lines(database: str, payout_id: str, rows_max: int, after: str = "") -> Query:
     """Live lines of the payout by their id, at most `rows_max` + 1."""
-    bound: dict[str, Any] = {"payout_id": payout_id, "rows": rows_max + 1}
-    beyond = ""
-    if after:
-        beyond, bound["last_id"] = (
-            "AND (length(payout_item_id), payout_item_id) > (length({last_id:String}), {last_id:String}) ",
-            cursor_parts(after, len(LINE_KEYS))[0],
-        )
+    beyond, bound = behind_id("payout_item_id", after)
     return Query(
         "SELECT payout_item_id, order_id, billing_item_id, amount, currency, committed_at "
         f"FROM {database}.v_payout_items WHERE payout_id = {{payout_id:String}} {beyond}"
         "ORDER BY length(payout_item_id), payout_item_id LIMIT {rows:UInt32}",
-        bound,
+        {**bound, "payout_id": payout_id, "rows": rows_max + 1},
     )

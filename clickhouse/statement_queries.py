@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Final, NamedTuple
 
-from clickhouse.keyset import cursor_parts
+from clickhouse.keyset import behind_id, cursor_parts
 from clickhouse.query import Query
 from trueup.model.errors import ConfigurationError
 
@@ -89,18 +89,12 @@ def statement_partials(database: str, statement_id: str) -> Query:
 
 def statement_items(database: str, statement_id: str, rows_max: int, after: str = "") -> Query:
     """Live billing items of the statement by their id, at most `rows_max` + 1."""
-    bound: dict[str, Any] = {"statement_id": statement_id, "rows": rows_max + 1}
-    beyond = ""
-    if after:
-        beyond, bound["last_id"] = (
-            "AND (length(billing_item_id), billing_item_id) > (length({last_id:String}), {last_id:String}) ",
-            cursor_parts(after, len(ITEM_KEYS))[0],
-        )
+    beyond, bound = behind_id("billing_item_id", after)
     return Query(
         "SELECT billing_item_id, order_id, kind, source_no, amount, currency, status, created_at, committed_at "
         f"FROM {database}.v_billing_items WHERE statement_id = {{statement_id:String}} {beyond}"
         "ORDER BY length(billing_item_id), billing_item_id LIMIT {rows:UInt32}",
-        bound,
+        {**bound, "statement_id": statement_id, "rows": rows_max + 1},
     )
 
 

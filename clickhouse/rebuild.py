@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -25,15 +25,20 @@ _ENTITY_IN_STATE: Final = "JSONExtractRaw(state, 2)"
 _ENTITY_COLUMNS: Final = {"order_wide": "order_key"}
 """Where the id stands beside the state too, so that no state has to be parsed."""
 
+_ONE_THREAD: Final = {"max_threads": 1}
+"""A rebuild asks for states and totals at the same time: more threads for each cost half as much again and end no sooner."""
+
 _FINAL: Final = "do_not_merge_across_partitions_select_final = 1"
 
 
 class StateBatch(NamedTuple):
-    """Parallel lists: entity ids as JSON (a number stays a number), their encoded states, and when a rule falls due next (None: nothing)."""
+    """Parallel lists: entity ids as JSON (a number stays a number) and their encoded states; and (id, due time) of those for
+    which a rule falls due.
+    """
 
     keys: list[bytes]
     states: list[bytes]
-    due_us: list[int | None]
+    due: list[tuple[bytes, int]]
 
 
 class PartialRow(NamedTuple):
@@ -71,13 +76,14 @@ def read_states(
     partition: int,
     *,
     batch_rows: int,
-    rows_min: int = 0,
+    rows_min: Callable[[], int] = lambda: 0,
     due_column: str = "next_due_at",
 ) -> Iterator[StateBatch]:
     """Streams the newest state of every entity of a Kafka partition from a wide table.
 
     A batch has about `batch_rows` rows, at most one such batch is decoded at a time; the order is that of the storage.
-    Errors: UnavailableError also half-way, and at the end of fewer rows than `rows_min`; then the caller starts over.
+    Errors: UnavailableError also half-way, and at the end of fewer rows than `rows_min` gives, which is asked then; the
+    caller starts over.
     """
     where = f"{database}.{wide.name}, partition {partition}"
     rows = 0
@@ -90,6 +96,7 @@ def read_states(
         "max_block_size": batch_rows,
         "preferred_block_size_bytes": 0,
         "output_format_arrow_string_as_string": 0,
+        **_ONE_THREAD,
         # Compressing takes the server longer than sending over loopback or a fast network.
         "output_format_arrow_compression_method": "none",
     }
@@ -99,14 +106,15 @@ def read_states(
     ):
         try:
             for batch in batches:
-                ids, states, due = batch.columns
+                ids, states, due_us = batch.columns
                 rows += batch.num_rows
-                yield StateBatch(ids.to_pylist(), states.to_pylist(), due.to_pylist())
+                due = zip(ids.filter(due_us.is_valid()).to_pylist(), due_us.drop_null().to_pylist(), strict=True)
+                yield StateBatch(ids.to_pylist(), states.to_pylist(), list(due))
         except pa.ArrowInvalid as error:
             # An older server writes its error message into the stream.
             raise UnavailableError(f"the answer broke off: {error}", where=where) from error
-    if rows < rows_min:
-        raise UnavailableError(f"the answer broke off: {rows} of {rows_min} rows", where=where)
+    if rows < (known := rows_min()):
+        raise UnavailableError(f"the answer broke off: {rows} of {known} rows", where=where)
 
 
 def read_rule_classes(client: Client, database: str) -> dict[str, str]:
@@ -144,18 +152,15 @@ def read_truncations(client: Client, database: str, stage: str, partition: int) 
     return [KnownTruncation(*row) for row in rows]
 
 
-_CONTRIBUTIONS: Final = """
-    FROM {database}.order_wide FINAL
-    ARRAY JOIN
-        contribution_kind AS kind, contribution_statement AS statement, contribution_payout AS payout,
-        contribution_currency AS item_currency, contribution_status AS item_status, contribution_count AS rows_counted,
-        contribution_amount_minor AS minor, contribution_created_at AS created, contribution_item AS item
-    WHERE partition = {partition:UInt16}
-"""
-# Int256: a sum of Decimal(38) wraps around silently.
-_TOTALS: Final = f"""
-    SELECT
+_LONG: Final = "toInt256('9223372036854775808')"
+"""The first number that 64 bits do not hold."""
+
+# The newest items first; a tie goes to the higher id: texts (a JSON text starts with a quote) in text order, numbers by value,
+# which for whole numbers above zero is first by length. Int256: a sum of Decimal(38) wraps around silently.
+_PARTIALS: Final = f"""
+    SELECT * EXCEPT latest FROM (SELECT
         statement, if(statement = 'null', payout, 'null') AS owner,
+        arraySlice(arrayReverseSort(arrayFlatten(groupArray(newest))), 1, {LATEST_ITEMS_MAX}) AS latest,
         concat(
             '[',
             arrayStringConcat(groupArrayIf(
@@ -165,38 +170,28 @@ _TOTALS: Final = f"""
             arrayStringConcat(groupArrayIf(
                 concat('[', payout, ',"', item_currency, '",', toString(counted), ',', toString(total), ']'),
                 kind = 'line'), ','),
-            ']') AS totals,
-        toString(max(newest_us)) AS newest,
-        max(abs(total)) >= toInt256('9223372036854775808') AS is_long
+            '],[',
+            arrayStringConcat(arrayMap(
+                one -> concat('[', toString(one.1), ',', one.3, ',', one.4, ',', toString(one.5), ',"', one.6, '"]'),
+                latest), ','),
+            '],', toString(max(newest_us))) AS encoded,
+        max(abs(total)) >= {_LONG} OR arrayExists(one -> abs(toInt256(one.5)) >= {_LONG}, latest) AS is_long
     FROM (
         SELECT
             kind, statement, payout, item_currency, item_status, sum(rows_counted) AS counted,
-            sum(toInt256(minor)) AS total, max(toUnixTimestamp64Micro(last_committed_at)) AS newest_us
-        {{contributions}}
+            sum(toInt256(minor)) AS total, max(toUnixTimestamp64Micro(last_committed_at)) AS newest_us,
+            arraySlice(arrayReverseSort(groupArrayIf(
+                (created, if(startsWith(item, '"'), 0, length(item)), item, order_key, minor, item_currency),
+                kind = 'item')), 1, {LATEST_ITEMS_MAX}) AS newest
+        FROM {{database}}.order_wide FINAL
+        ARRAY JOIN
+            contribution_kind AS kind, contribution_statement AS statement, contribution_payout AS payout,
+            contribution_currency AS item_currency, contribution_status AS item_status, contribution_count AS rows_counted,
+            contribution_amount_minor AS minor, contribution_created_at AS created, contribution_item AS item
+        WHERE partition = {{{{partition:UInt16}}}}
         GROUP BY kind, statement, payout, item_currency, item_status
     )
-    GROUP BY statement, owner
-    SETTINGS {_FINAL}, output_format_arrow_string_as_string = 0
-"""
-# Newest first; a tie goes to the higher id: texts (a JSON text starts with a quote) in text order, numbers by value,
-# which for whole numbers above zero is first by length.
-_LATEST: Final = f"""
-    SELECT
-        statement,
-        concat('[', arrayStringConcat(arrayMap(one -> one.4, arrayReverseSort(groupArray(
-            (created, digits, item, concat(
-                '[', toString(created), ',', item, ',', order_key, ',', toString(minor), ',"', item_currency, '"]'
-            ))))), ','), ']') AS latest,
-        max(abs(toInt256(minor))) >= toInt256('9223372036854775808') AS is_long
-    FROM (
-        SELECT
-            statement, created, if(startsWith(item, '"'), 0, length(item)) AS digits, item, order_key, minor,
-            item_currency
-        {{contributions}} AND kind = 'item'
-        ORDER BY statement, created DESC, digits DESC, item DESC
-        LIMIT {LATEST_ITEMS_MAX} BY statement
-    )
-    GROUP BY statement
+    GROUP BY statement, owner)
     SETTINGS {_FINAL}, output_format_arrow_string_as_string = 0
 """
 
@@ -209,21 +204,14 @@ def read_partials(client: Client, database: str, partition: int, version: Partia
     Errors: UnavailableError.
     """
     head = orjson.dumps(list(version))
-    latest: dict[bytes, tuple[bytes, bool]] = {}
+    query = _PARTIALS.format(database=database)
     with translated_errors(f"rebuild of partial totals from {database}.order_wide"):
-        source = _CONTRIBUTIONS.replace("{database}", database)
-        for statement, items, is_long in _arrow_rows(client, _LATEST.replace("{contributions}", source), partition):
-            latest[statement] = items, is_long
-        for statement, payout, totals, newest, is_long in _arrow_rows(
-            client, _TOTALS.replace("{contributions}", source), partition
-        ):
-            items, has_long = latest.get(statement, (b"[]", False))
-            space = b" " if is_long or has_long else b""
-            yield PartialRow(statement, payout, b"%b[%b,%b,%b,%b]" % (space, head, totals, items, newest))
+        for statement, payout, encoded, is_long in _arrow_rows(client, query, partition):
+            yield PartialRow(statement, payout, b"%b[%b,%b]" % (b" " if is_long else b"", head, encoded))
 
 
 def _arrow_rows(client: Client, query: str, partition: int) -> Iterator[tuple[Any, ...]]:
-    settings = {"output_format_arrow_compression_method": "none"}
+    settings = {**_ONE_THREAD, "output_format_arrow_compression_method": "none"}
     with client.query_arrow_stream(query, {"partition": partition}, settings, use_strings=False) as batches:
         for batch in batches:
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

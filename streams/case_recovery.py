@@ -64,7 +64,7 @@ class CaseRecovery:
             CASE_WIDE,
             number,
             batch_rows=self._batch_rows,
-            rows_min=known.rows,
+            rows_min=lambda: known.rows,
             due_column="snoozed_until",
         )
         for batch in batches:

@@ -7,7 +7,7 @@ reading on from there replays a little, which registers absorb.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 
 from clickhouse.client import translated_errors
 from clickhouse.definition import Definition
-from clickhouse.rebuild import Known, read_known, read_partials, read_states, read_truncations
+from clickhouse.rebuild import Known, StateBatch, read_known, read_partials, read_states, read_truncations
 from reconcile.finding import id_order
 from streams.codec import dumps
 from streams.floors import Floor, FloorKey
@@ -73,27 +73,31 @@ class Recovery:
 
         Errors: UnavailableError when ClickHouse does not answer, or not with all of its rows.
         """
-        store = PartitionStore(self._directory / f"{number:05d}")
+        path = self._directory / f"{number:05d}"
+        is_new = not path.exists()
+        store = PartitionStore(path)
         meta = store.meta()
-        known = read_known(self._client, self._database, self._wide, number)
         if meta is None or any(meta.ends.get(topic, 0) < offset for topic, offset in committed.items()):
-            store.destroy()
-            store = PartitionStore(self._directory / f"{number:05d}")
-            meta = self._rebuild(store, number, committed, known)
-            return Opened(store, meta, {})
+            if not is_new:
+                store.destroy()
+                store = PartitionStore(path)
+            return Opened(store, self._rebuild(store, number, committed), {})
+        known = self._known(number)
         ends = {topic: meta.ends.get(topic, 0) for topic in {*meta.ends, *committed}}
         hints = self._months_after(number, meta.version) if known.version > meta.version else {}
         return Opened(store, meta._replace(ends=ends, version=max(meta.version, known.version)), hints)
 
-    def _rebuild(self, store: PartitionStore, number: int, committed: Mapping[str, int], known: Known) -> Meta:
+    def _rebuild(self, store: PartitionStore, number: int, committed: Mapping[str, int]) -> Meta:
         started = time.monotonic()
-        meta = Meta(dict(committed), 0, known.version, self._last_window_us(number))
-        with ThreadPoolExecutor(1, thread_name_prefix="partials") as beside:
+        with ThreadPoolExecutor(2, thread_name_prefix="beside-states") as beside:
+            known = beside.submit(self._known, number)
             partials = beside.submit(self._partial_puts, number, PartialVersion(0, sum(committed.values())))
-            entities = self._copy_states(store, number, known.rows)
+            written_us = beside.submit(self._last_window_us, number)
+            floors = beside.submit(self.floors, _STAGES[self._wide.name], number)
+            entities = self._copy_states(store, number, lambda: known.result().rows)
             store.load(partials.result())
-        floors = self.floors(_STAGES[self._wide.name], number)
-        store.load(stored_floor(key, floor) for key, floor in floors.items())
+        store.load(stored_floor(key, floor) for key, floor in floors.result().items())
+        meta = Meta(dict(committed), 0, known.result().version, written_us.result())
         store.complete(meta)
         seconds = time.monotonic() - started
         _log.info(
@@ -101,26 +105,25 @@ class Recovery:
         )
         return meta
 
+    def _known(self, number: int) -> Known:
+        return read_known(self._client, self._database, self._wide, number)
+
     def floors(self, stage: str, number: int) -> dict[FloorKey, Floor]:
         """Where the tables of a stage's partition were truncated last. Errors: UnavailableError."""
         known = read_truncations(self._client, self._database, stage, number)
         return {(source, table): Floor(*floor) for source, table, *floor in known}
 
-    def _copy_states(self, store: PartitionStore, number: int, rows_min: int) -> int:
+    def _copy_states(self, store: PartitionStore, number: int, rows_min: Callable[[], int]) -> int:
         """Copy every entity's state and due time, and what follows from statements' states; the number of entities."""
         entities = 0
         side = _SideEntries()
         batches = read_states(
             self._client, self._database, self._wide, number, batch_rows=self._batch_rows, rows_min=rows_min
         )
-        for batch in batches:
+        for batch in _ahead(batches):
             entities += len(batch.keys)
             store.load(zip(map(ENTITY.__add__, batch.keys), batch.states, strict=True))
-            store.load(
-                (deadline_key(due_us, key), b"")
-                for key, due_us in zip(batch.keys, batch.due_us, strict=True)
-                if due_us is not None
-            )
+            store.load((deadline_key(due_us, key), b"") for key, due_us in batch.due)
             if self._wide.name == "statement_wide":
                 side.take(batch.states)
         store.load(side.puts())
@@ -153,6 +156,15 @@ class Recovery:
                 {"number": number, "version": version, "most": HINTS_MAX},
             )
         return {str(entity): int(month) for entity, month in result.result_rows}
+
+
+def _ahead(batches: Iterator[StateBatch]) -> Iterator[StateBatch]:
+    """The same batches; each is read in a thread while the one before it is loaded."""
+    with ThreadPoolExecutor(1, thread_name_prefix="states") as reading:
+        coming = reading.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reading.submit(next, batches, None)
+            yield batch
 
 
 class _SideEntries:

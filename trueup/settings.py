@@ -139,7 +139,7 @@ class StreamSettings(_Section):
     flush_interval_seconds: Seconds = Field(1.0, description="how often state becomes durable")
     flush_max_changes: int = Field(30_000, ge=1, description="changes held before state becomes durable early")
     cache_entities: int = Field(16_000, ge=0, description="decoded orders kept in memory per worker")
-    rebuild_batch_rows: int = Field(20_000, ge=1)
+    rebuild_batch_rows: int = Field(5_000, ge=1)
 
 
 class RuleSettings(_Section):

@@ -24,6 +24,8 @@ _CONTENT_TYPES: Final = {
     "tsv": "text/tab-separated-values; charset=UTF-8",
 }
 _WHOLE_BYTES_MAX: Final = 1 << 20
+_SENT_BYTES: Final = 1 << 18
+"""Sent at a time: what the socket does not take at once is copied, and moved up again with every part of it that goes."""
 
 # Runs work in a thread and awaits it.
 InThread = Callable[[Callable[[], bytes | None]], Awaitable[bytes | None]]
@@ -100,5 +102,7 @@ async def _start(send: Send, headers: Mapping[str, str]) -> None:
 
 
 async def _send(send: Send, body: bytes, stall_seconds_max: float, *, more: bool) -> None:
-    message = {"type": "http.response.body", "body": body, "more_body": more}
-    await asyncio.wait_for(send(message), stall_seconds_max)
+    for at in range(0, len(body) or 1, _SENT_BYTES):
+        piece = body[at : at + _SENT_BYTES]
+        message = {"type": "http.response.body", "body": piece, "more_body": more or at + _SENT_BYTES < len(body)}
+        await asyncio.wait_for(send(message), stall_seconds_max)

@@ -17,7 +17,7 @@ from dashboards.pages.case_view import PATH, ROW_COLUMNS, SORTS, View, differenc
 from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Viewer, note_action
 from dashboards.web.page import render
-from dashboards.web.sampler import Figure, Sample
+from dashboards.web.sampler import PART_WAIT_SECONDS, Figure, Sample
 from reconcile.cases.policy import SEVERITIES
 from reconcile.finding import DISCREPANCY_CLASSES
 from reconcile.settlement import rule_classes
@@ -67,7 +67,7 @@ def show_rows(request: Request, board: BoardDep, _account: Viewer) -> HTMLRespon
 def show_tabs(request: Request, board: BoardDep, _account: Viewer) -> HTMLResponse:
     """The tabs with their counts alone."""
     view = read_view(request.query_params.multi_items())
-    return render(request, "_case_tabs.html", view=view, tabs=tabs(board, view))
+    return render(request, "_case_tabs.html", view=view, tabs=tabs(board, view, PART_WAIT_SECONDS))
 
 
 @router.post(f"{PATH}/filters")
@@ -123,12 +123,15 @@ def _around(board: Board, view: View, login: str) -> dict[str, Any]:
     }
 
 
-def tabs(board: Board, view: View) -> dict[str, Any]:
-    """The tabs of standings: name, address, whether it is shown, and the cases in it as far as they are counted."""
+def tabs(board: Board, view: View, wait_seconds: float = 0.0) -> dict[str, Any]:
+    """The tabs of standings: name, address, whether it is shown, and the cases in it as far as they are counted.
+
+    The list itself does not wait for the counts: the tabs ask again once they are shown.
+    """
     chosen: CaseFilter = view.choice.filter(now_us() // MINUTE_US * MINUTE_US)
-    sample: Sample = board.sampler.look([Figure(board.cases.standings_query(chosen), board.cases.rows_in_background)])[
-        0
-    ]
+    figure = Figure(board.cases.standings_query(chosen), board.cases.rows_in_background)
+    sample: Sample
+    (sample,) = board.sampler.look([figure], wait_seconds)
     counted = None if sample.value is None else {row["standing"]: row["cases"] for row in sample.value}
     shown = frozenset(view.choice.standings)
 

@@ -14,10 +14,10 @@ from clickhouse.payout_queries import PayoutFilter, payout_list
 from clickhouse.seller_queries import LIST_KEYS, SellerFilter, risk_by_seller, risk_of, seller, seller_list
 from clickhouse.statement_queries import StatementFilter, statement_list
 from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_query, cases_shown, first_row, rows_of_all
-from dashboards.web.board import BoardDep
+from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Viewer
 from dashboards.web.page import render
-from dashboards.web.sampler import Figure, Sample
+from dashboards.web.sampler import PART_WAIT_SECONDS, Figure, Sample
 from trueup.change_events import Changes
 from trueup.model.errors import TrueupError
 from trueup.seller_trace import agreement_events
@@ -71,12 +71,17 @@ def show(request: Request, board: BoardDep, _account: Viewer, shop_id: str) -> R
     about = CaseFilter(sellers=(shop_id,), standings=UNSETTLED)
     agreed, statements, payouts, cases = rows_of_all(board, query, statement_query, payout_query, about)
     first_row([*agreed, *statements, *payouts, *cases])
-    (risk,) = board.sampler.look([Figure(risk_of(database, [shop_id]), board.cases.rows_in_background)])
     return render(
-        request, "seller.html", shop_id=shop_id, agreed=agreed, query=query, risk=risk,
+        request, "seller.html", shop_id=shop_id, agreed=agreed, query=query, risk=_risk(board, shop_id),
         statements=statements[:SHOWN], statement_query=statement_query, payouts=payouts[:SHOWN],
         payout_query=payout_query, about=cases_shown(cases_query(board, about), cases, address("/discrepancies", seller=shop_id)),
     )  # fmt: skip
+
+
+@router.get(PATH + "/{shop_id}/risk")
+def show_risk(request: Request, board: BoardDep, _account: Viewer, shop_id: str) -> Response:
+    """What is in question, as a part of the page, which does not wait for it."""
+    return render(request, "_seller_risk.html", shop_id=shop_id, risk=_risk(board, shop_id, PART_WAIT_SECONDS))
 
 
 @router.get(PATH + "/{shop_id}/history")
@@ -90,6 +95,11 @@ def show_history(request: Request, board: BoardDep, _account: Viewer, shop_id: s
     except TrueupError as error:
         failure = error
     return render(request, "_seller_history.html", events=changes.events, is_whole=changes.is_whole, failure=failure)
+
+
+def _risk(board: Board, shop_id: str, wait_seconds: float = 0.0) -> Sample:
+    figure = Figure(risk_of(board.database, [shop_id]), board.cases.rows_in_background)
+    return board.sampler.look([figure], wait_seconds)[0]
 
 
 def _by_seller(risk: Sample) -> dict[str, list[dict[str, Any]]]:

@@ -31,15 +31,12 @@ from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_query, ca
 from dashboards.web.board import Board, BoardDep
 from dashboards.web.guard import Viewer
 from dashboards.web.page import render
-from dashboards.web.sampler import Figure
+from dashboards.web.sampler import PART_WAIT_SECONDS, Figure
 from trueup.model.errors import ConfigurationError
 
 router = APIRouter()
 
 PATH: Final = "/statements"
-GROWTH_SECONDS_MAX: Final = 1.0
-"""How long the part of the page that shows the growth waits for it."""
-
 Text = Annotated[str, Query(max_length=ID_CHARS_MAX)]
 
 
@@ -87,7 +84,7 @@ def show_growth(request: Request, board: BoardDep, _account: Viewer, statement_i
     """How the total grew, as a part of an open page: read apart, for it reads every item of the statement."""
     held = first_row(board.cases.rows(statement(board.database, statement_id)))
     figure = Figure(statement_growth(board.database, statement_id, held["currency"]), board.cases.rows_in_background)
-    (growth,) = board.sampler.look([figure], GROWTH_SECONDS_MAX)
+    (growth,) = board.sampler.look([figure], PART_WAIT_SECONDS)
     chart = growth_chart(growth.value or [], held["upstream_amount"])
     return render(request, "_statement_growth.html", statement=held, growth=growth, chart=chart)
 

@@ -37,6 +37,9 @@ FIGURES_MAX: Final = 300
 FIRST_WAIT_SECONDS: Final = 0.08
 """How long a page waits for figures that nobody has read before; it must answer within 200 ms."""
 
+PART_WAIT_SECONDS: Final = 1.0
+"""How long a part of a page waits that holds little else: the page is there already."""
+
 _log = structlog.get_logger()
 
 
@@ -67,6 +70,11 @@ class Sample(NamedTuple):
     def age_seconds(self) -> float | None:
         """How old the value is; None while there is none."""
         return None if self.read_at is None else max(0.0, (datetime.now(UTC) - self.read_at).total_seconds())
+
+    @property
+    def is_old(self) -> bool:
+        """Whether nobody kept it fresh: a page that did not wait for it asks again."""
+        return self.age_seconds is None or self.age_seconds > WATCHED_SECONDS
 
 
 @dataclass

@@ -64,6 +64,17 @@ def test_a_page_does_not_wait_for_a_slow_figure(sampler: Sampler) -> None:
     assert sampler.look([slow], PATIENCE_SECONDS)[0].value == 1
 
 
+def test_a_figure_is_old_while_it_is_not_known_and_when_nobody_kept_it_fresh(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Figure(Query("SELECT 1"), Counted(0.5))
+    (unknown,) = sampler.look([slow], 0.0)
+    (known,) = sampler.look([slow], PATIENCE_SECONDS)
+    assert (unknown.is_old, known.is_old) == (True, False)
+    monkeypatch.setattr(module, "WATCHED_SECONDS", 0.0)
+    assert until(lambda: known.is_old)
+
+
 def test_a_watched_figure_is_read_again_and_the_others_rest(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Counted()
     figure = Figure(Query("SELECT 1"), read)

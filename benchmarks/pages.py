@@ -128,7 +128,9 @@ def parts(size: Size) -> dict[str, list[str]]:
             "/discrepancies/tabs",
             *(f"/discrepancies/tabs?seller={one}" for one in sellers),
         ],
+        "items of a statement": [f"/statements/{statement}/items" for statement in statements],
         "growth of a statement": [f"/statements/{statement}/growth" for statement in statements],
+        "statements and payouts of a seller": [f"/sellers/{seller}/books" for seller in sellers],
         "risk of a seller": [f"/sellers/{seller}/risk" for seller in sellers],
     }
 

@@ -25,7 +25,7 @@ from streams.statement_partition import StatementPartition
 from streams.watermark import Heartbeat, SourceClock
 from streams.worker_health import AppStanding, WorkerHealth
 
-GC_INTERVAL_SECONDS: Final = 5.0
+GC_INTERVAL_SECONDS: Final = 20.0
 """States hold no cycles, so automatic collections took a tenth of the time; Faust's events do, and are collected so."""
 
 MIRRORS: Final = "mirrors"

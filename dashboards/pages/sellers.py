@@ -11,6 +11,7 @@ from starlette.responses import Response
 from clickhouse.case_reader import UNSETTLED, CaseFilter
 from clickhouse.keyset import slice_of
 from clickhouse.payout_queries import PayoutFilter, payout_list
+from clickhouse.query import Query as SqlQuery
 from clickhouse.seller_queries import LIST_KEYS, SellerFilter, risk_by_seller, risk_of, seller, seller_list
 from clickhouse.statement_queries import StatementFilter, statement_list
 from dashboards.pages.entity import ID_CHARS_MAX, ROWS, address, cases_query, cases_shown, first_row, rows_of_all
@@ -64,17 +65,26 @@ def show_list(
 @router.get(PATH + "/{shop_id}")
 def show(request: Request, board: BoardDep, _account: Viewer, shop_id: str) -> Response:
     """One seller, also one without an account if anything of it is known."""
-    database = board.database
-    query = seller(database, shop_id)
-    statement_query = statement_list(database, StatementFilter(seller=shop_id), SHOWN)
-    payout_query = payout_list(database, PayoutFilter(seller=shop_id), SHOWN)
+    query = seller(board.database, shop_id)
     about = CaseFilter(sellers=(shop_id,), standings=UNSETTLED)
-    agreed, statements, payouts, cases = rows_of_all(board, query, statement_query, payout_query, about)
-    first_row([*agreed, *statements, *payouts, *cases])
+    agreed, cases = rows_of_all(board, query, about)
+    if not agreed and not cases:
+        statements, payouts = rows_of_all(board, *_books_queries(board, shop_id))
+        first_row([*statements, *payouts])
     return render(
         request, "seller.html", shop_id=shop_id, agreed=agreed, query=query, risk=_risk(board, shop_id),
-        statements=statements[:SHOWN], statement_query=statement_query, payouts=payouts[:SHOWN],
-        payout_query=payout_query, about=cases_shown(cases_query(board, about), cases, address("/discrepancies", seller=shop_id)),
+        about=cases_shown(cases_query(board, about), cases, address("/discrepancies", seller=shop_id)),
+    )  # fmt: skip
+
+
+@router.get(PATH + "/{shop_id}/books")
+def show_books(request: Request, board: BoardDep, _account: Viewer, shop_id: str) -> Response:
+    """The newest statements and payouts, as a part of the page: finding a seller's among all takes longer than the rest."""
+    statement_query, payout_query = _books_queries(board, shop_id)
+    statements, payouts = rows_of_all(board, statement_query, payout_query)
+    return render(
+        request, "_seller_books.html", shop_id=shop_id, statements=statements[:SHOWN], statement_query=statement_query,
+        payouts=payouts[:SHOWN], payout_query=payout_query,
     )  # fmt: skip
 
 
@@ -95,6 +105,13 @@ def show_history(request: Request, board: BoardDep, _account: Viewer, shop_id: s
     except TrueupError as error:
         failure = error
     return render(request, "_seller_history.html", events=changes.events, is_whole=changes.is_whole, failure=failure)
+
+
+def _books_queries(board: Board, shop_id: str) -> tuple[SqlQuery, SqlQuery]:
+    return (
+        statement_list(board.database, StatementFilter(seller=shop_id), SHOWN),
+        payout_list(board.database, PayoutFilter(seller=shop_id), SHOWN),
+    )
 
 
 def _risk(board: Board, shop_id: str, wait_seconds: float = 0.0) -> Sample:

@@ -65,17 +65,26 @@ def show_list(
 
 @router.get(PATH + "/{statement_id}")
 def show(request: Request, board: BoardDep, _account: Viewer, statement_id: str, after: Text = "") -> Response:
-    """One statement; `after` is the cursor of its items."""
-    query = statement_items(board.database, statement_id, ROWS, after)
+    """One statement; `after` is the cursor of its items, which come behind it."""
+    statement_items(board.database, statement_id, ROWS, after)  # a cursor that is none is told by the page
     about = CaseFilter(statement_id=statement_id)
-    totals, (item_rows, cases) = _totals(board, statement_id, query, about)
-    items = slice_of(item_rows, ROWS, ITEM_KEYS)
-    here = request.url.path
+    totals, (cases,) = _totals(board, statement_id, about)
     all_cases = address("/discrepancies", statement=statement_id, standing="all")
     return render(
-        request, "statement.html", **totals, items=items.rows, items_query=query,
+        request, "statement.html", **totals, items_address=address(f"{request.url.path}/items", after=after),
         about=cases_shown(cases_query(board, about), cases, all_cases),
-        first=here if after else "", more=address(here, after=items.next) if items.next else "",
+    )  # fmt: skip
+
+
+@router.get(PATH + "/{statement_id}/items")
+def show_items(request: Request, board: BoardDep, _account: Viewer, statement_id: str, after: Text = "") -> Response:
+    """The items as a part of the page: a large statement's take longer to find than all else on it."""
+    query = statement_items(board.database, statement_id, ROWS, after)
+    items = slice_of(board.cases.rows(query), ROWS, ITEM_KEYS)
+    here = request.url.path.removesuffix("/items")
+    return render(
+        request, "_statement_items.html", items=items.rows, query=query,
+        first=f"{here}#items" if after else "", more=f"{address(here, after=items.next)}#items" if items.next else "",
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ FIGURES_MAX: Final = 300
 FIRST_WAIT_SECONDS: Final = 0.08
 """How long a page waits for figures that nobody has read before; it must answer within 200 ms."""
 
-PART_WAIT_SECONDS: Final = 1.0
+PART_WAIT_SECONDS: Final = 3.0
 """How long a part of a page waits that holds little else: the page is there already."""
 
 _log = structlog.get_logger()

@@ -191,7 +191,7 @@ def linked(text: str) -> set[str]:
     """One address of each kind of page that a page leads to."""
     found: dict[str, str] = {}
     kinds = "orders|statements|payouts|sellers|channels|releases|quarantine"
-    for address in re.findall(rf'href="(/(?:{kinds})/[^"#]+)"', text):
+    for address in re.findall(rf'href="(/(?:{kinds})/[^"#]+)["#]', text):
         found.setdefault(address.split("/")[1] + address.split("?")[0][-7:] * address.count("?"), unescape(address))
     return set(found.values())
 
@@ -200,7 +200,8 @@ def linked(text: str) -> set[str]:
 def test_every_page_that_a_list_leads_to_is_whole(books: Books, language: str) -> None:
     starts = ["/orders", "/statements", "/payouts", "/sellers", "/quarantine", "/health", "/health/now"]
     seen = {address for start in starts for address in linked(books.page(start, language))}
-    seen |= {address for statement in seen if "/statements/" in statement for address in linked(books.page(statement))}
+    statements = [address for address in seen if "/statements/" in address]
+    seen |= {address for statement in statements for address in linked(books.page(f"{statement}/items"))}
     assert {address.split("/")[1] for address in seen} >= {"orders", "statements", "payouts", "sellers", "quarantine"}
     for address in sorted(seen):
         text = books.page(address, language)
@@ -208,9 +209,15 @@ def test_every_page_that_a_list_leads_to_is_whole(books: Books, language: str) -
         assert "SELECT" in text
         if address.count("/") == 2 and address.split("/")[1] == "statements":
             assert "<h1>" not in books.page(f"{address}/totals", language)
-            growth = books.page(f"{address}/growth", language)
-            assert "<h1>" not in growth
-            assert "SELECT" in growth
+            for part in ("growth", "items"):
+                text = books.page(f"{address}/{part}", language)
+                assert "<h1>" not in text
+                assert "SELECT" in text
+        if address.count("/") == 2 and address.split("/")[1] == "sellers":
+            for part in ("risk", "books"):
+                text = books.page(f"{address}/{part}", language)
+                assert "<h1>" not in text
+                assert "SELECT" in text
 
 
 def test_a_refused_message_is_shown_escaped_and_with_its_bytes(books: Books) -> None:

@@ -148,7 +148,7 @@ def _report(results: dict[str, Any]) -> str:
         ]
         lines += [_spread_row(name, each) for name, each in results["page_times"].items()]
         lines += ["", "Parts that come behind their page:", "", "| part | p50 ms | p95 ms |", "|---|---:|---:|"]
-        lines += [_spread_row(name, each) for name, each in results["page_part_times"].items()]
+        lines += [_spread_row(name, each) for name, each in results.get("page_part_times", {}).items()]
     lines += ["", "Every figure, with single runs and CPU time per change, is in `results.json`.", ""]
     return "\n".join(lines)
 

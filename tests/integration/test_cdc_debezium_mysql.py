@@ -167,8 +167,31 @@ def test_the_same_discrepancies_are_found(pair: Pair, tmp_path: Path) -> None:
             for message in source.messages()
         ]
         verdicts[source.name] = verdicts_of(tmp_path / source.name, messages)
-    assert verdicts["theirs"]
-    assert verdicts["theirs"] == verdicts["shared"]
+    ours, theirs = verdicts["shared"], verdicts["theirs"]
+    assert theirs
+    # Debezium tells whole seconds: that an order was edited after its bill is not known within one.
+    unseen = {
+        verdict
+        for verdict in ours - theirs
+        if verdict[0][:2] == ("silent-repair", "order") and edited_in_the_second_of_its_bill(pair.theirs, verdict[0][2])
+    }
+    assert theirs == ours - unseen | {(("wrong-billing-amount", *entity), *rest) for (_, *entity), *rest in unseen}
+
+
+def edited_in_the_second_of_its_bill(source: MysqlSource, order_id: int | str) -> bool:
+    """Whether no edit of the order's fee is told with a later time than its first billing item."""
+    edited_ms: list[int] = []
+    billed_ms: list[int] = []
+    for message in source.messages():
+        value = orjson.loads(message.value)
+        before, after = value["before"], value["after"]
+        if after is None or after.get("order_id") != order_id:
+            continue
+        if "fee_amount" in after and before is not None and before["fee_amount"] != after["fee_amount"]:
+            edited_ms.append(value["source"]["ts_ms"])
+        elif message.topic.endswith(".billing_item"):
+            billed_ms.append(value["source"]["ts_ms"])
+    return max(edited_ms) <= min(billed_ms)
 
 
 def test_an_idle_source_moves_time(pair: Pair) -> None:

@@ -89,15 +89,16 @@ class Recovery:
 
     def _rebuild(self, store: PartitionStore, number: int, committed: Mapping[str, int]) -> Meta:
         started = time.monotonic()
+        # Before the states: a window that the former owner still writes meanwhile must be read back as what was said.
+        written_us = self._last_window_us(number)
         with ThreadPoolExecutor(2, thread_name_prefix="beside-states") as beside:
             known = beside.submit(self._known, number)
             partials = beside.submit(self._partial_puts, number, PartialVersion(0, sum(committed.values())))
-            written_us = beside.submit(self._last_window_us, number)
             floors = beside.submit(self.floors, _STAGES[self._wide.name], number)
             entities = self._copy_states(store, number, lambda: known.result().rows)
             store.load(partials.result())
         store.load(stored_floor(key, floor) for key, floor in floors.result().items())
-        meta = Meta(dict(committed), 0, known.result().version, written_us.result())
+        meta = Meta(dict(committed), 0, known.result().version, written_us)
         store.complete(meta)
         seconds = time.monotonic() - started
         _log.info(

@@ -8,33 +8,27 @@ connectors write differently to the form of the PostgreSQL connector with `decim
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
 from cdc.dialect import (
-    FLOAT_AMOUNT,
     PLAIN,
     SCHEMAS_KEPT_MAX,
     UNAVAILABLE,
     Dialect,
     dialect_of_schema,
     exact_dialect,
-    from_iso_date,
     schema_text,
 )
 from cdc.flattened import as_envelope, is_flattened
 from cdc.position import position_of
+from cdc.row_reader import CONVERTERS, INT64_LIMIT, TIME_LIMIT_US, RowReader, amount_minor
 from trueup.model.change import Change, Decoded, Incomplete, Row, Truncation
 from trueup.model.errors import InvalidRecord
-from trueup.model.money import minor_units
-from trueup.model.tables import Column, Id, Table
+from trueup.model.tables import Id, Table
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_INT64_LIMIT: Final = 2**63
 TICDC: Final = "TiCDC"
 """What TiCDC calls itself in `source.connector`."""
 
@@ -44,16 +38,7 @@ _UNAVAILABLE_BYTES: Final = UNAVAILABLE.encode()
 _LONG_KINDS: Final = frozenset({"text", "json"})
 """Kinds whose values may be so long that a source leaves them out where they did not change."""
 
-_DAYS_MIN: Final = -25_567
-_DAYS_MAX: Final = 120_529
-"""1900-01-01 and 2299-12-31, the range of ClickHouse's Date32 and DateTime64."""
-
-_DAY_US: Final = 86_400_000_000
-_COMMIT_LIMIT_US: Final = (_DAYS_MAX + 1) * _DAY_US
-
-AMOUNT_MINOR_LIMIT: Final = 10**25
-"""Amounts from here on are refused: a billion of those below still add up to what `NUMERIC(38,4)` holds. A sum that does
-not fit could never be written, and would keep its partition from going on."""
+_COMMIT_LIMIT_US: Final = TIME_LIMIT_US
 
 TRACKED: Final[dict[str, tuple[str, ...]]] = {
     "orders": ("status", "gross_amount", "tax_amount", "fee_amount", "factors"),
@@ -74,8 +59,8 @@ class ChangeDecoder:
         self.table = table
         self._declared = dialect
         self._dialects: dict[bytes, Dialect] = {}
-        self._columns = [(column.name, column, _CONVERTERS.get(column.kind)) for column in table.columns]
-        self._readings = [(name, _PLAIN.get(column.kind), column, convert) for name, column, convert in self._columns]
+        self._columns = [(column.name, column, CONVERTERS.get(column.kind)) for column in table.columns]
+        self._read_row = RowReader(table).read
         self._currency = next((column.name for column in table.columns if column.kind == "currency"), "")
         tracked = table.tracked or TRACKED.get(table.name, ())
         self._tracked = [known for known in self._columns if known[0] in tracked]
@@ -101,7 +86,7 @@ class ChangeDecoder:
             if not operation:
                 return None
         version, commit_us, name = source.get("lsn"), source.get("ts_us"), source.get("name")
-        if type(version) is not int or not 0 <= version < _INT64_LIMIT:
+        if type(version) is not int or not 0 <= version < INT64_LIMIT:
             version, dialect = position_of(source), self._dialect_from(source, dialect)
         if type(commit_us) is not int or not 0 <= commit_us < _COMMIT_LIMIT_US:
             commit_us = _commit_us(commit_us, source.get("ts_ms"))
@@ -115,13 +100,13 @@ class ChangeDecoder:
         if type(image) is not dict:
             lacking = "before" if deleted else "after"
             raise InvalidRecord("missing-field", f"{lacking} is missing from an event with op {operation}")
-        if dialect is not PLAIN:
+        if dialect.rewrites:
             image = dialect.apply(image)
             before = dialect.apply(before) if type(before) is dict else before
         holes: tuple[int, ...] = ()
         if _UNAVAILABLE_BYTES in value:
             image, holes = self._filled(image, before)
-        row = self._row(image)
+        row = self._read_row(image)
         moves = self._moves(before, image) if operation == "u" and type(before) is dict else ()
         primary_key = self._composite_key(row) if self.table.also_primary else row[self._primary_place]
         change = Change(
@@ -180,47 +165,14 @@ class ChangeDecoder:
         """The values of a composite primary key as a JSON list, so that no two keys are alike."""
         return orjson.dumps([row[place] for place in self._primary_places]).decode()
 
-    def _row(self, image: dict[str, Any]) -> Row:
-        currency = image.get(self._currency) if self._currency else self.table.fixed_currency
-        values: list[object] = []
-        name = ""
-        try:
-            for name, plain, column, convert in self._readings:
-                raw = image.get(name)
-                if type(raw) is plain:
-                    values.append(raw)
-                elif raw is None:
-                    if not column.nullable:
-                        raise InvalidRecord("missing-field", f"{self.table.name}.{name} is missing or null")
-                    values.append(None)
-                elif convert is not None:
-                    values.append(convert(raw, self.table, column))
-                elif type(currency) is str:
-                    minor = minor_units(raw, currency)
-                    if not -AMOUNT_MINOR_LIMIT < minor < AMOUNT_MINOR_LIMIT:
-                        raise InvalidRecord("amount-overflow", f"{raw!r:.60} is too large to be added up")
-                    values.append(minor)
-                else:
-                    name = self._currency
-                    raise InvalidRecord("missing-field", f"{self.table.name}.{name} is missing or no text")
-        except InvalidRecord as error:
-            place = f"{self.table.name}.{name}"
-            if type(image.get(name)) is float and self.table.columns[self.table.place(name)].kind == "money":
-                raise InvalidRecord("float-amount", f"{place} {FLOAT_AMOUNT}") from None
-            raise InvalidRecord(error.code, error.what if place in error.what else f"{place}: {error.what}") from None
-        return tuple(values)
-
     def _currency_of(self, image: dict[str, Any]) -> str:
         return str(image.get(self._currency)) if self._currency else self.table.fixed_currency
 
     def _amount(self, name: str, raw: object, currency: str) -> int:
         try:
-            minor = minor_units(raw, currency)
+            return amount_minor(raw, currency)
         except InvalidRecord as error:
             raise InvalidRecord(error.code, f"{self.table.name}.{name}: {error.what}") from None
-        if not -AMOUNT_MINOR_LIMIT < minor < AMOUNT_MINOR_LIMIT:
-            raise InvalidRecord("amount-overflow", f"{self.table.name}.{name} {raw!r:.60} is too large to be added up")
-        return minor
 
     def _moves(self, before: dict[str, Any], after: dict[str, Any]) -> tuple[tuple[str, object, object], ...]:
         """Tracked fields that differ; amounts in minor units of the image they stand in.
@@ -280,83 +232,3 @@ def _milliseconds(value: object) -> int:
     if type(value) is not int:
         raise InvalidRecord("missing-field", "source.ts_us and source.ts_ms are missing: the commit time is unknown")
     return value * 1000
-
-
-def _id(raw: object, table: Table, column: Column) -> Id:
-    if type(raw) is int or (type(raw) is str and raw):
-        return raw
-    raise InvalidRecord("wrong-type", f"{table.name}.{column.name} {raw!r:.60} is not an id (a whole number or text)")
-
-
-def _text(raw: object, table: Table, column: Column) -> str:
-    if type(raw) is not str:
-        raise InvalidRecord("wrong-type", f"{table.name}.{column.name} {raw!r:.60} is not text")
-    return raw
-
-
-def _currency(raw: object, table: Table, column: Column) -> str:
-    if type(raw) is not str:
-        raise InvalidRecord("wrong-type", f"{table.name}.{column.name} {raw!r:.60} is not a currency code")
-    minor_units(0, raw)
-    return raw
-
-
-def _int(raw: object, table: Table, column: Column) -> int:
-    if type(raw) is not int or not -_INT64_LIMIT <= raw < _INT64_LIMIT:
-        raise InvalidRecord("wrong-type", f"{table.name}.{column.name} {raw!r:.60} is not a whole number")
-    return raw
-
-
-def _flag(raw: object, table: Table, column: Column) -> bool:
-    if type(raw) is int and raw in {0, 1}:
-        # MySQL's BOOLEAN is a TINYINT(1).
-        return raw == 1
-    if type(raw) is not bool:
-        raise InvalidRecord("wrong-type", f"{table.name}.{column.name} {raw!r:.60} is not true or false")
-    return raw
-
-
-def _json(raw: object, table: Table, column: Column) -> str:
-    if type(raw) is not str:
-        raise InvalidRecord("wrong-type", f"{table.name}.{column.name} is not JSON text")
-    return raw
-
-
-def _time(raw: object, table: Table, column: Column) -> int:
-    """ZonedTimestamp text, or MicroTimestamp as a number, to µs since the epoch."""
-    if type(raw) is str:
-        try:
-            moment = datetime.fromisoformat(raw)
-        except ValueError:
-            raise InvalidRecord("wrong-type", f"{table.name}.{column.name} {raw!r:.60} is not a time") from None
-        if moment.tzinfo is None:
-            raise InvalidRecord("wrong-type", f"{table.name}.{column.name} {raw!r:.60} has no time zone")
-        time_us = (moment - _EPOCH) // _MICROSECOND
-    else:
-        time_us = _int(raw, table, column)
-    if not _DAYS_MIN * _DAY_US <= time_us < (_DAYS_MAX + 1) * _DAY_US:
-        raise InvalidRecord("out-of-range", f"{table.name}.{column.name} {raw!r:.60} is outside the years 1900 to 2299")
-    return time_us
-
-
-def _date(raw: object, table: Table, column: Column) -> int:
-    days = from_iso_date(raw) if type(raw) is str and raw.endswith("Z") else _int(raw, table, column)
-    if not _DAYS_MIN <= days <= _DAYS_MAX:
-        raise InvalidRecord("out-of-range", f"{table.name}.{column.name} {raw!r:.60} is outside the years 1900 to 2299")
-    return days
-
-
-_PLAIN: Final[dict[str, type]] = {"id": int, "text": str, "json": str}
-"""By column kind: the JSON type whose values are taken as they are."""
-
-_CONVERTERS: Final[dict[str, Callable[[Any, Table, Column], object]]] = {
-    "id": _id,
-    "text": _text,
-    "currency": _currency,
-    "int": _int,
-    "date": _date,
-    "flag": _flag,
-    "json": _json,
-    "time": _time,
-}
-"""By column kind; money is converted with the currency of its row."""

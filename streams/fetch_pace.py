@@ -19,6 +19,8 @@ WHOLE_FETCH_WAIT_MS_MAX: Final = 500
 def pace_fetches(fetcher: Any) -> None:
     """Let an aiokafka `Fetcher` pause between fetches, and wait for long where nothing is missed by it."""
     plan_actions = fetcher._get_actions_per_node
+    # What is left behind for its turn must not keep the others from being fetched.
+    fetcher._prefetch_backoff = 0.0
     sent_at: dict[int, float] = {}
 
     def plan(assignment: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 import aiokafka
@@ -17,6 +19,7 @@ from streams.assignor import NumberAssignor
 from streams.batch import Record, TopicPartition
 from streams.durable import LogBounds
 from streams.fetch_pace import pace_fetches
+from streams.time_order import STEP_RECORDS_MAX, TimeOrder
 
 log = structlog.get_logger()
 
@@ -83,13 +86,13 @@ class FetchThread(AIOKafkaConsumerThread):
             consumer._coordinator._group_instance_id = None
         await super().on_thread_stop()
 
-    async def fetch(self, partitions: frozenset[TopicPartition], records_max: int) -> Fetched:
-        """Records of these partitions as soon as there are any; empty after `POLL_SECONDS`.
+    async def fetch(self, order: TimeOrder, records_max: int) -> Fetched:
+        """Records of its partitions as soon as there are any, in their order; empty after `POLL_SECONDS`.
 
         Raises:
             aiokafka.errors.KafkaError: reading cannot go on, such as an offset that no longer exists.
         """
-        return await self._call(self._fetch(partitions, records_max))
+        return await self._call(self._fetch(order, records_max))
 
     async def fetch_committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
         """The offsets that the group committed; None where it never did."""
@@ -122,24 +125,29 @@ class FetchThread(AIOKafkaConsumerThread):
                 raise
             raise ConsumerStoppedError from None  # the thread was stopped, not the caller
 
-    async def _fetch(self, partitions: frozenset[TopicPartition], records_max: int) -> Fetched:
+    async def _fetch(self, order: TimeOrder, records_max: int) -> Fetched:
         consumer = self._ensure_consumer()
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
-            records = await fetcher.fetched_records(partitions, timeout=POLL_SECONDS, max_records=records_max)
+            records = await _take(fetcher, order, records_max)
+            if not records:
+                awaited = order.awaited(partial(_is_unread, fetcher), time.monotonic())
+                most = min(STEP_RECORDS_MAX, records_max)
+                came = await fetcher.fetched_records(awaited, timeout=POLL_SECONDS, max_records=most)
+                for partition, rows in came.items():
+                    order.took(partition, rows, time.monotonic())
+                    records[partition] = rows
         # No await from here on: records and positions belong together.
-        assignment = fetcher._subscriptions.subscription.assignment
         positions, ends = {}, {}
-        for partition in partitions:
-            state = assignment.state_value(partition) if assignment is not None else None
+        for partition in order.partitions:
+            state = _state_of(fetcher, partition)
             if state is None:
                 continue
             if state.has_valid_position:
                 positions[partition] = state.position
-            end = state.highwater if state.lso is None else state.lso
-            if end is not None:
+            if (end := _end_of(state)) is not None:
                 ends[partition] = end
         return Fetched({TopicPartition(*partition): rows for partition, rows in records.items()}, positions, ends)
 
@@ -177,3 +185,55 @@ class FetchThread(AIOKafkaConsumerThread):
             log.warning("offsets not committed, next time again", error=str(error))
             return False
         return True
+
+
+async def _take(fetcher: Any, order: TimeOrder, records_max: int) -> dict[TopicPartition, list[Record]]:
+    """What an aiokafka `Fetcher` holds already, at most `records_max`: a step of each partition number in turn."""
+    is_unread = partial(_is_unread, fetcher)
+    taken: dict[TopicPartition, list[Record]] = {}
+    room = records_max
+    numbers = order.numbers
+    while numbers and room > 0:
+        for number in list(numbers):
+            step = await _step(fetcher, order, order.turn(number, is_unread, time.monotonic()), room)
+            if step is None:
+                numbers.remove(number)
+                continue
+            partition, rows = step
+            taken.setdefault(partition, []).extend(rows)
+            room -= len(rows)
+            if room <= 0:
+                break
+    return taken
+
+
+async def _step(
+    fetcher: Any, order: TimeOrder, turn: Iterable[TopicPartition], room: int
+) -> tuple[TopicPartition, list[Record]] | None:
+    """The next records of the first partition that has any."""
+    for partition in turn:
+        came = await fetcher.fetched_records({partition}, max_records=min(STEP_RECORDS_MAX, room))
+        rows = came.get(partition, [])
+        order.took(partition, rows, time.monotonic())
+        if rows:
+            return partition, rows
+    return None
+
+
+def _state_of(fetcher: Any, partition: TopicPartition) -> Any:
+    assignment = fetcher._subscriptions.subscription.assignment
+    return None if assignment is None else assignment.state_value(partition)
+
+
+def _end_of(state: Any) -> int | None:
+    """Where the partition ended when the broker last told; None before that."""
+    return state.highwater if state.lso is None else state.lso  # type: ignore[no-any-return]
+
+
+def _is_unread(fetcher: Any, partition: TopicPartition) -> bool:
+    """Whether the partition holds more than was taken, as far as is known."""
+    state = _state_of(fetcher, partition)
+    if state is None or not state.has_valid_position:
+        return False
+    end = _end_of(state)
+    return end is None or state.position < end

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping
 
 from cdc.broadcast import is_broadcast
 from cdc.decode import ChangeDecoder
-from clickhouse.columns import mirror_row
 from clickhouse.truncation_table import Erasure, truncation_row
 from streams.aftermath import Said
 from streams.batch import Record
 from streams.completion import refusal
 from streams.floors import Floor, FloorKey, Floors, floor_of
-from streams.output import Output
+from streams.output import Output, keep_newest
 from streams.partition import Snapshot
 from streams.store import Meta
 from streams.truncation import send_to_all
@@ -79,7 +78,7 @@ class MirrorPartition:
         else:
             for change in (decoded, self._floors.deletion_after(decoded)):
                 if change is not None:
-                    self._output.add_row(change.table.name, mirror_row(change))
+                    keep_newest(self._output.mirror(change.table.name), change)
 
     def _truncate(self, record: Record, truncation: Truncation) -> None:
         if not is_broadcast(record.headers):

@@ -12,7 +12,6 @@ from typing import Final
 import orjson
 
 from cdc.decode import ChangeDecoder
-from clickhouse.columns import mirror_row
 from reconcile.causes.explain import with_causes
 from reconcile.lifecycle import Verdict, settle
 from reconcile.settlement import SettlementRules
@@ -23,7 +22,7 @@ from streams.contributions import Contribution, PartialSum, TotalKey, changed_by
 from streams.merge import merge
 from streams.messages import PARTIALS_TOPIC, CaseStep, Marker, encode_partial_message
 from streams.order_state import OrderState, decode_order_state, month_of
-from streams.output import Output
+from streams.output import Output, keep_newest
 from streams.partition import Snapshot, with_adopted
 from streams.rule_changes import explain_rule_changes, stamp_of
 from streams.source_partition import NEVER_US, Held, SourcePartition
@@ -153,7 +152,7 @@ class OrderPartition(SourcePartition[OrderState]):
         by_order: dict[Id, list[Change]] = {}
         output, floors = self._output, self._truncations
         ends = self.ends
-        rows = {topic: output.rows.setdefault(decoder.table.name, []) for topic, decoder in self._decoders.items()}
+        mirrors = {topic: output.mirror(decoder.table.name) for topic, decoder in self._decoders.items()}
         for record in records:
             topic, offset = record.topic, record.offset
             if offset < ends.get(topic, 0):
@@ -168,14 +167,14 @@ class OrderPartition(SourcePartition[OrderState]):
             change = decoded if isinstance(decoded, Change) else self.read_aside(record, decoded, by_order)
             if change is None:
                 continue
-            rows[topic].append(mirror_row(change))
+            keep_newest(mirrors[topic], change)
             changes = by_order.get(change.key)
             if changes is None:
                 changes = by_order[change.key] = [change]
             else:
                 changes.append(change)
             if floors.is_any and (gone := floors.deletion_after(change)) is not None:
-                rows[topic].append(mirror_row(gone))
+                keep_newest(mirrors[topic], gone)
                 changes.append(gone)
         return by_order
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from clickhouse.columns import mirror_row
 from clickhouse.truncation_table import Erasure
 from streams.batch import Record
 from streams.latency_counts import LatencyCounts
@@ -23,9 +24,10 @@ from streams.messages import (
     latency_us,
     scaled_or_none,
 )
+from trueup.model.change import Change
 from trueup.model.errors import InvalidRecord
 from trueup.model.reason_codes import counted_code
-from trueup.model.registers import PartialVersion
+from trueup.model.registers import PartialVersion, RegisterKey
 
 
 class Sender(Protocol):
@@ -42,6 +44,10 @@ class Sender(Protocol):
         """UnavailableError when the broker takes nothing for too long."""
 
 
+Mirror = dict[RegisterKey, Change]
+"""The newest change of each row of one source table in a window: older ones would not outlast the mirror's next merge."""
+
+
 class Output:
     """Collects what one stage produces; counters are totals since the start."""
 
@@ -51,6 +57,7 @@ class Output:
         self.topics = topics
         self.clock_us = clock_us
         self.rows: dict[str, list[tuple[object, ...]]] = {}
+        self.mirrors: dict[str, Mirror] = {}
         self.steps: list[tuple[int, CaseStep]] = []
         self.erasures: list[Erasure] = []
         self.changes = 0
@@ -66,6 +73,17 @@ class Output:
         if rows is None:
             rows = self.rows[table] = []
         rows.append(row)
+
+    def mirror(self, table: str) -> Mirror:
+        """What the window writes to the mirror of a source table; see `keep_newest`."""
+        mirror = self.mirrors.get(table)
+        if mirror is None:
+            mirror = self.mirrors[table] = {}
+        return mirror
+
+    def is_empty(self) -> bool:
+        """Whether the window holds nothing for ClickHouse so far."""
+        return not (self.rows or self.steps or any(self.mirrors.values()))
 
     def truncated(self, row: tuple[object, ...], erasure: Erasure | None = None) -> None:
         """A table was truncated: `row` is one of `truncation`, `erasure` what the window takes from the table's mirror."""
@@ -119,8 +137,18 @@ class Output:
             latest[identifier] = discrepancy_row(step, version, self.topics)
             self.add_row("discrepancy_event", _event_row(identifier, step, version))
         self.rows.setdefault("discrepancy", []).extend(latest.values())
-        rows, self.rows, self.steps = self.rows, {}, []
+        for table, changes in self.mirrors.items():
+            self.rows[table] = list(map(mirror_row, changes.values()))
+        rows, self.rows, self.steps, self.mirrors = self.rows, {}, [], {}
         return {table: held for table, held in rows.items() if held}
+
+
+def keep_newest(mirror: Mirror, change: Change) -> None:
+    """Put the change into the mirror, unless that holds a newer one of its row."""
+    key = (change.source, change.primary_key)
+    held = mirror.get(key)
+    if held is None or held.version <= change.version:
+        mirror[key] = change
 
 
 def _shown_headers(record: Record) -> str:

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 from cdc.broadcast import is_broadcast
 from cdc.decode import ChangeDecoder
-from clickhouse.columns import mirror_row
 from clickhouse.truncation_table import Erasure, truncation_row
 from streams.batch import Record
 from streams.completion import Former, completed
 from streams.floors import floor_of
-from streams.output import Output
+from streams.output import Output, keep_newest
 from streams.partition import EntityPartition, StateT
 from streams.store import Meta, PartitionStore
 from streams.truncation import WALK_DIRTY_MAX, Truncations, send_to_all
@@ -78,7 +77,7 @@ class SourcePartition(EntityPartition[StateT]):
             held = changes.setdefault(change.key, [])
             for one in (change, self._truncations.deletion_after(change)):
                 if one is not None:
-                    self._output.add_row(one.table.name, mirror_row(one))
+                    keep_newest(self._output.mirror(one.table.name), one)
                     held.append(one)
         return change
 

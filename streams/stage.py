@@ -139,6 +139,8 @@ class StageRunner:
             partition = self.partitions.get(number)
             if partition is not None:
                 partition.process(records)
+                # The window under way takes its next step meanwhile; partitions become durable each for itself.
+                await asyncio.sleep(0)
         self.processed_us = self._output.clock_us()
         self.advance()
         if self._output.changes - self._changes_at_window >= self._flush_max_changes:
@@ -185,7 +187,7 @@ class StageRunner:
                 await self._writing
                 self._writing = None
             partitions = [partition for partition in self.partitions.values() if partition.has_news()]
-            if partitions or self._output.rows or self._output.steps:
+            if partitions or not self._output.is_empty():
                 snapshots = [(partition, partition.close_window()) for partition in partitions]
                 versions = {partition.number: snapshot.meta.version for partition, snapshot in snapshots}
                 self._add_watermarks(snapshots)

@@ -22,6 +22,7 @@ from mode.utils.queues import FlowControlEvent
 from streams.batch import Batch, Lease, Record, Stage, TopicPartition, group_by_partition, partitions_of
 from streams.durable import OffsetLedger, resolve_starts
 from streams.fetch_thread import FetchThread
+from streams.time_order import TimeOrder
 from trueup.model.errors import ConfigurationError
 
 log = structlog.get_logger()
@@ -245,19 +246,18 @@ class BatchConsumer(Consumer):
 
     async def _consume(self, lane: _Lane, lease: Lease, partitions: frozenset[TopicPartition]) -> None:
         """Fetch for one stage, as long as the lease lasts; cancelled when it ends."""
+        order = TimeOrder(partitions)
         while True:
             await lane.room.acquire()
-            records, ends = await self._read(partitions)
+            records, ends = await self._read(order)
             lane.delivered += 1
             batch = Batch(lane.stage.name, lane.delivered, group_by_partition(records), ends, lease)
             await self.callback(self._message_of(batch))
 
-    async def _read(
-        self, partitions: frozenset[TopicPartition]
-    ) -> tuple[dict[TopicPartition, list[Record]], dict[TopicPartition, int]]:
+    async def _read(self, order: TimeOrder) -> tuple[dict[TopicPartition, list[Record]], dict[TopicPartition, int]]:
         """The next records and the ends they reach; waits until there are any."""
         while True:
-            fetched = await self._thread.fetch(partitions, self._plan.limits.batch_records_max)
+            fetched = await self._thread.fetch(order, self._plan.limits.batch_records_max)
             self.ledger.ends.update(fetched.ends)
             records, ends = self.ledger.advance(fetched.records, fetched.positions)
             if ends:

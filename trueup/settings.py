@@ -135,7 +135,7 @@ class ClickHouseSettings(_Section):
 class StreamSettings(_Section):
     """Micro-batches and the durable window of a worker."""
 
-    batch_max_records: int = Field(8000, ge=1, description="records of one micro-batch")
+    batch_max_records: int = Field(24_000, ge=1, description="records of one micro-batch")
     flush_interval_seconds: Seconds = Field(1.0, description="how often state becomes durable")
     flush_max_changes: int = Field(30_000, ge=1, description="changes held before state becomes durable early")
     cache_entities: int = Field(16_000, ge=0, description="decoded orders kept in memory per worker")

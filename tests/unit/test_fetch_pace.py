@@ -86,3 +86,8 @@ def test_each_broker_has_its_own_pause(clock: Clock) -> None:
         sent += waits(made)
         nodes.append(2)
     assert sent == [1, 2]
+
+
+def test_what_is_left_behind_for_its_turn_keeps_no_other_from_being_fetched() -> None:
+    made = fetcher(1)
+    assert made._prefetch_backoff == 0.0

@@ -244,7 +244,7 @@ def test_statements_are_rebuilt_alike_and_an_empty_partition_is_empty(client: Cl
     rows = [changed(STATEMENT_WIDE, row, state=state) for row in edge_rows(STATEMENT_WIDE)]
     client.insert_arrow("statement_wide", to_arrow(STATEMENT_WIDE, rows), database=DATABASE)
     batches = list(read_states(client, DATABASE, STATEMENT_WIDE, 65_535, batch_rows=10))
-    assert [(batch.keys, batch.states) for batch in batches] == [(['"A-1 ü€ \'"'.encode()], [state])]
+    assert [(list(batch.keys), list(batch.states)) for batch in batches] == [(['"A-1 ü€ \'"'.encode()], [state])]
     assert [batch.due for batch in batches] == [[(batches[0].keys[0], 1_700_000_000_123_456)]]
     assert list(read_states(client, DATABASE, STATEMENT_WIDE, 9, batch_rows=10)) == []
 

@@ -36,6 +36,7 @@ TARGETS: Final[tuple[tuple[str, str, str, Callable[[float], bool] | None], ...]]
         "≥ 200,000",
         lambda v: v >= 200_000,
     ),
+    ("rebuild_orders_per_s_while_merging", "the same, while ClickHouse merges what was inserted before", "", None),
     (
         "spec_cost_ratio",
         "times the cost of hand-written rules, judging an order by the default spec",

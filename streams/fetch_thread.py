@@ -19,7 +19,7 @@ from streams.assignor import NumberAssignor
 from streams.batch import Record, TopicPartition
 from streams.durable import LogBounds
 from streams.fetch_pace import pace_fetches
-from streams.time_order import STEP_RECORDS_MAX, TimeOrder
+from streams.time_order import BATCH_BYTES_MAX, STEP_RECORDS_MAX, TimeOrder, bytes_of
 
 log = structlog.get_logger()
 
@@ -188,12 +188,12 @@ class FetchThread(AIOKafkaConsumerThread):
 
 
 async def _take(fetcher: Any, order: TimeOrder, records_max: int) -> dict[TopicPartition, list[Record]]:
-    """What an aiokafka `Fetcher` holds already, at most `records_max`: a step of each partition number in turn."""
+    """What an aiokafka `Fetcher` holds already, as much as one batch may: a step of each partition number in turn."""
     is_unread = partial(_is_unread, fetcher)
     taken: dict[TopicPartition, list[Record]] = {}
-    room = records_max
+    room, room_bytes = records_max, BATCH_BYTES_MAX
     numbers = order.numbers
-    while numbers and room > 0:
+    while numbers and room > 0 and room_bytes > 0:
         for number in list(numbers):
             step = await _step(fetcher, order, order.turn(number, is_unread, time.monotonic()), room)
             if step is None:
@@ -202,7 +202,8 @@ async def _take(fetcher: Any, order: TimeOrder, records_max: int) -> dict[TopicP
             partition, rows = step
             taken.setdefault(partition, []).extend(rows)
             room -= len(rows)
-            if room <= 0:
+            room_bytes -= bytes_of(rows)
+            if room <= 0 or room_bytes <= 0:
                 break
     return taken
 

@@ -14,6 +14,9 @@ from streams.batch import Record, TopicPartition
 STEP_RECORDS_MAX: Final = 250
 """Records taken from one partition before it is asked again which one is furthest behind."""
 
+BATCH_BYTES_MAX: Final = 64 << 20
+"""A batch takes no further step once it holds so much: records may be large, and compress so well that a fetch holds many."""
+
 SILENT_SECONDS: Final = 1.0
 """A partition that holds back others and brings nothing for so long does not any more: its broker may be away."""
 
@@ -69,3 +72,8 @@ class TimeOrder:
 
     def _reached(self, partition: TopicPartition) -> int:
         return self._reached_ms.get(partition, -1)
+
+
+def bytes_of(records: Sequence[Record]) -> int:
+    """About how many bytes the values of a step have: by its first and its last record."""
+    return len(records) * (len(records[0].value or b"") + len(records[-1].value or b"")) // 2

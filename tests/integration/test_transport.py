@@ -11,7 +11,7 @@ import orjson
 import pytest
 import structlog
 
-from streams.time_order import STEP_RECORDS_MAX
+from streams.time_order import BATCH_BYTES_MAX, STEP_RECORDS_MAX
 from tests.integration.transport_scene import PARTITIONS, WAIT_SECONDS, Scene, wait_for
 from trueup.embedded.kafka.broker import Kafka
 from trueup.embedded.ports import free_port
@@ -84,6 +84,18 @@ def test_joined_topics_are_read_side_by_side(scene: Scene) -> None:
     assert reached == {small: count, large: count}
     # One of them is noted first, with what its batch holds of it; beyond that they differ by steps.
     assert max(ahead) <= read_max + 2 * STEP_RECORDS_MAX
+
+
+def test_a_batch_of_large_records_has_fewer_of_them(scene: Scene) -> None:
+    """Compressed, hundreds of megabytes of them come in one fetch."""
+    size, count = 100_000, 3_000
+    scene.produce_joined({scene.orders[0]: b"1".ljust(size)}, count)
+    worker = scene.start(batch_records_max=24_000)
+    assert wait_for(scene.everything_handled)
+    assert scene.stop(worker) == 0
+    held = [event["last"] + 1 - event["first"] for event in scene.events("handled")]
+    assert sum(held) == count
+    assert max(held) * size <= BATCH_BYTES_MAX + STEP_RECORDS_MAX * size
 
 
 def test_out_of_order_marks_commit_the_highest(scene: Scene) -> None:

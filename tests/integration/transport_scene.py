@@ -39,7 +39,9 @@ class Scene:
         self.produced: dict[tuple[str, int], int] = defaultdict(int)
         self.total = 0
         self.workers: list[subprocess.Popen[bytes]] = []
-        self._producer = Producer({"bootstrap.servers": broker.bootstrap, "acks": "all", "linger.ms": 5})
+        self._producer = Producer(
+            {"bootstrap.servers": broker.bootstrap, "acks": "all", "linger.ms": 5, "compression.type": "lz4"}
+        )
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in self.topics]).values():
             future.result(WAIT_SECONDS)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.batch import TopicPartition
-from streams.time_order import SILENT_SECONDS, TimeOrder
+from streams.time_order import SILENT_SECONDS, TimeOrder, bytes_of
 
 ORDERS, ITEMS, LINES = (TopicPartition(topic, 0) for topic in ("orders", "items", "lines"))
 OTHER = TopicPartition("orders", 1)
@@ -77,6 +77,11 @@ def test_what_may_come_at_any_time_is_awaited_and_what_has_to_wait_is_not() -> N
     order.took(OTHER, records(10), 0.0)
     # ORDERS is held back by ITEMS; LINES and OTHER are read to their end.
     assert order.awaited(unread(ORDERS, ITEMS), 0.0) == {ITEMS, LINES, OTHER}
+
+
+def test_the_size_of_a_step_goes_by_its_ends() -> None:
+    step: list[Any] = [SimpleNamespace(value=value) for value in (b"12345678", b"1", None)]
+    assert bytes_of(step) == 12
 
 
 TIMESTAMPS = st.lists(st.integers(0, 1_000), max_size=60).map(sorted)

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from trueup.model import money
 from trueup.model.errors import InvalidRecord
 from trueup.model.money import EXPONENTS, SHORT_CHARS, exponent, minor_units, scaled, to_decimal, to_text
 
@@ -117,3 +118,16 @@ def test_only_spendable_currencies_have_an_exponent() -> None:
     assert set(EXPONENTS.values()) <= set(range(5))
     with pytest.raises(InvalidRecord):
         exponent("XXX")
+
+
+def test_what_is_remembered_of_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered: dict[str, dict[str, int]] = {}
+    monkeypatch.setattr(money, "_remembered", remembered)
+    monkeypatch.setattr(money, "TEXTS_KEPT", 3)
+    for _ in range(2):
+        for cents in range(10):
+            assert minor_units(f"1.0{cents}", "USD") == 100 + cents
+            assert minor_units(f"{cents}", "JPY") == cents
+            assert sum(map(len, remembered.values())) <= 3
+    assert minor_units("1", "USD") == 100
+    assert minor_units("1", "JPY") == 1

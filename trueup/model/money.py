@@ -7,7 +7,6 @@ than the currency's minor unit and codes without an exponent (metals, test codes
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Final
 
 from iso4217 import Currency
@@ -46,8 +45,12 @@ def minor_units(value: object, currency: str) -> int:
     Errors: InvalidRecord when `value` is a float, no number, not finite, out of `NUMERIC(38,4)`, or finer than
     the currency's minor unit.
     """
-    if type(value) is str and len(value) <= SHORT_CHARS:
-        return _read_short(value, currency)
+    if type(value) is str:
+        minor = _remembered.get(currency, _NONE).get(value)
+        if minor is not None:
+            return minor
+        if len(value) <= SHORT_CHARS:
+            return _remember(value, currency)
     digits = EXPONENTS.get(currency)
     if digits is None:
         digits = exponent(currency)
@@ -60,7 +63,21 @@ def minor_units(value: object, currency: str) -> int:
     raise InvalidRecord("wrong-type", f"an amount must be a decimal string, not {type(value).__name__}")
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+_remembered: Final[dict[str, dict[str, int]]] = {}
+"""Currency → text → minor units. Two look-ups take half the time of `lru_cache`, which makes a key and keeps a list in order."""
+
+_NONE: Final[dict[str, int]] = {}
+
+
+def _remember(text: str, currency: str) -> int:
+    """Read the text and remember what it says; everything is forgotten when there would be too much."""
+    minor = _read_short(text, currency)
+    if sum(map(len, list(_remembered.values()))) >= TEXTS_KEPT:
+        _remembered.clear()
+    _remembered.setdefault(currency, {})[text] = minor
+    return minor
+
+
 def _read_short(text: str, currency: str) -> int:
     digits = EXPONENTS.get(currency)
     if digits is None:

@@ -38,8 +38,6 @@ _UNAVAILABLE_BYTES: Final = UNAVAILABLE.encode()
 _LONG_KINDS: Final = frozenset({"text", "json"})
 """Kinds whose values may be so long that a source leaves them out where they did not change."""
 
-_COMMIT_LIMIT_US: Final = TIME_LIMIT_US
-
 TRACKED: Final[dict[str, tuple[str, ...]]] = {
     "orders": ("status", "gross_amount", "tax_amount", "fee_amount", "factors"),
     "billing_item": ("status", "amount", "currency", "shop_id", "statement_id"),
@@ -88,7 +86,7 @@ class ChangeDecoder:
         version, commit_us, name = source.get("lsn"), source.get("ts_us"), source.get("name")
         if type(version) is not int or not 0 <= version < INT64_LIMIT:
             version, dialect = position_of(source), self._dialect_from(source, dialect)
-        if type(commit_us) is not int or not 0 <= commit_us < _COMMIT_LIMIT_US:
+        if type(commit_us) is not int or not 0 <= commit_us < TIME_LIMIT_US:
             commit_us = _commit_us(commit_us, source.get("ts_ms"))
         if type(name) is not str:
             raise InvalidRecord("missing-field", f"source.name {name!r} is not a name")
@@ -214,7 +212,7 @@ def _beside_rows(envelope: Mapping[str, Any], source: Mapping[str, Any]) -> str:
 def _commit_us(microseconds: object, milliseconds: object) -> int:
     """The commit time where it is told in ms; InvalidRecord where it is not told, or nothing that ClickHouse could keep."""
     commit_us = microseconds if type(microseconds) is int else _milliseconds(milliseconds)
-    if not 0 <= commit_us < _COMMIT_LIMIT_US:
+    if not 0 <= commit_us < TIME_LIMIT_US:
         raise InvalidRecord("out-of-range", f"the commit time {commit_us} is outside the years 1970 to 2299")
     return commit_us
 

@@ -232,7 +232,9 @@ def _end_of(state: Any) -> int | None:
 
 
 def _is_unread(fetcher: Any, partition: TopicPartition) -> bool:
-    """Whether the partition holds more than was taken, as far as is known."""
+    """Whether the partition holds more than was taken, as far as is known, or its last fetch failed, which must be told."""
+    if partition in fetcher._records:
+        return True
     state = _state_of(fetcher, partition)
     if state is None or not state.has_valid_position:
         return False

@@ -109,7 +109,7 @@ class Source:
         return int(self.query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8")[0][0])
 
     def messages(self, *topics: str) -> list[Message]:
-        """Everything in the topics, by default those of the tables, each partition in order."""
+        """Everything in the topics, by default those of the tables, one partition after another."""
         return read_topics(self.stack.kafka.bootstrap, topics or tuple(source_topics(self.name, "public")))
 
     def told(self) -> list[tuple[Message, Change | Truncation]]:
@@ -167,6 +167,7 @@ def _select(table: Table) -> str:
 
 
 def read_topics(bootstrap: str, topics: tuple[str, ...]) -> list[Message]:
+    """Everything in the topics, by topic, partition and offset: which partition a broker sends first is chance."""
     ends = end_offsets(bootstrap, topics)
     places = {(topic, partition): end for topic in topics for partition, end in enumerate(ends[topic]) if end}
     consumer = Consumer(
@@ -188,7 +189,7 @@ def read_topics(bootstrap: str, topics: tuple[str, ...]) -> list[Message]:
     finally:
         consumer.close()
     assert not places
-    return found
+    return sorted(found, key=lambda message: (message.topic, message.partition, message.offset))
 
 
 def _decoded(text: str | bytes | None) -> str:

@@ -96,7 +96,7 @@ class MysqlSource:
         return int(self.query("SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS UNSIGNED)")[0][0])
 
     def messages(self, *topics: str) -> list[Message]:
-        """Everything in the topics, by default those of the tables, each partition in order."""
+        """Everything in the topics, by default those of the tables, one partition after another."""
         return read_topics(self.stack.kafka.bootstrap, topics or tuple(source_topics(self.name, self.database)))
 
     def told(self) -> list[tuple[Message, Change | Truncation]]:

@@ -164,7 +164,7 @@ def test_added_and_dropped_columns_pass_and_a_breaking_change_stops_that_table_a
         reader.catch_up(source)
         assert reader_parts(reader.counters)["tables"].ready
     rules = [orjson.loads(message.value)["after"]["rule_id"] for message in source.messages("altered.altered.rule")]
-    assert rules == [1, 2]
+    assert sorted(rules) == [1, 2]
     assert latest(source, "orders") == {2: "refunded", 3: "paid", 4: "paid"}
 
 

@@ -96,6 +96,11 @@ def told_more_than(server: FarEnd, count: int) -> bool:
     return len(server.got) > count
 
 
+def key(number: int, kind: str) -> str:
+    """The key under which an alert arrives, however often."""
+    return f"{identifier(number)}:1:{kind}:own"
+
+
 def resolved() -> set[int]:
     return {number - 100 + number % 2 for number in range(100, CASES) if number % 3 == 0}
 
@@ -123,18 +128,23 @@ def test_every_alert_arrives_whenever_the_process_dies(bootstrap: str, tmp_path:
             time.sleep(rng.uniform(0.0, 1.5))
             process.kill()
         judges.join()
-        expected = {f"{identifier(number)}:1:raised:own" for number in set(range(CASES)) - resolved()}
+        expected = {key(number, "raised") for number in set(range(CASES)) - resolved()}
 
         def arrived() -> Counter[str]:
             return Counter(got.headers["idempotency-key"] for got in server.got)
 
-        process.wait_for(lambda: expected <= arrived().keys())
+        def is_settled() -> bool:
+            keys = arrived().keys()
+            ended = [number for number in resolved() if key(number, "raised") in keys]
+            return expected <= keys and all(key(number, "resolved") in keys for number in ended)
+
+        process.wait_for(is_settled)
         time.sleep(2.0)
         assert process.end() == 0
     sent = arrived()
     assert sum(sent.values()) - len(sent) <= KILLS, "more was sent twice than a crash explains"
     for number in range(CASES):
-        raised, over = (sent[f"{identifier(number)}:1:{kind}:own"] > 0 for kind in ("raised", "resolved"))
+        raised, over = (sent[key(number, kind)] > 0 for kind in ("raised", "resolved"))
         assert raised or number in resolved()
         assert over == (raised and number in resolved())
     assert "s3cret" not in (tmp_path / "alerts.log").read_text()

@@ -17,6 +17,9 @@ pytestmark = pytest.mark.integration
 
 ENTRY = SourceTable("books", "entry", ("entity", "number"), ("entity", "number"), ("entity", "number", "amount"))
 
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_snapshot_xmin%'"
+"""Whether a copy asks for the transactions that were under way when it began."""
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -99,11 +102,12 @@ def test_changes_under_way_while_a_table_joins_are_not_lost(stack: Stack) -> Non
     with reading(source, ENTRY) as reader:
         reader.wait_until(lambda: bool(source.query("SELECT 1 FROM pg_publication_tables WHERE tablename = 'entry'")))
         early.execute("UPDATE books.entry SET amount = 9 WHERE number = 9")
-        # By then the copy waits, and takes no notice of transactions that begin.
-        time.sleep(2.0)
+        # Once it asks again and again, it takes no notice of transactions that begin.
+        reader.wait_until(lambda: bool(source.query(WAITS)))
         late = source.connect()
         late.execute("BEGIN")
         late.execute("UPDATE books.entry SET amount = 10 WHERE number = 10")
+        time.sleep(1.0)
         assert reader.counters.snapshot_rows == 0, "the copy waits for the transaction that was under way"
         early.execute("COMMIT")
         reader.wait_until(lambda: reader.counters.snapshot_rows == 100)

@@ -37,11 +37,11 @@ INSERT INTO payout (payout_id, statement_id, shop_id, payment_method, amount, cu
 """
 
 
-def wait_until(what: str, condition: Callable[[], bool]) -> None:
+def wait_until(what: str, condition: Callable[[], bool], pause_seconds: float = 0.1) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"not within {WAIT_SECONDS:.0f} s: {what}"
-        time.sleep(0.1)
+        time.sleep(pause_seconds)
 
 
 def blocks(language: str) -> list[str]:
@@ -122,6 +122,19 @@ def sent(stack: Stack) -> int:
     return sum(end_offsets(stack.settings.kafka.bootstrap, [TOPIC])[TOPIC])
 
 
+def stop_half_way(stack: Stack, process: subprocess.Popen[str]) -> None:
+    """Let a load go on for moments, until some of its rows are sent: it needs less than a second for all of them."""
+    before = sent(stack)
+
+    def has_begun() -> bool:
+        os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.02)
+        os.kill(process.pid, signal.SIGSTOP)
+        return sent(stack) > before
+
+    wait_until("the first rows are sent", has_begun, pause_seconds=0)
+
+
 @pytest.mark.timeout(800)
 def test_a_killed_load_and_its_correction_end_in_the_right_rows(stack: Stack) -> None:
     directory = stack.data_dir.parent
@@ -130,9 +143,8 @@ def test_a_killed_load_and_its_correction_end_in_the_right_rows(stack: Stack) ->
     write_day(directory / "day_1.csv", {"R-0": 1})
     run(stack, "load", "day_1.csv", "--mapping", "daily.toml")
     write_day(directory / "day_1_v2.csv", first)
-    before = sent(stack)
     process = start(stack, "load", "day_1_v2.csv", "--mapping", "daily.toml")
-    wait_until("the first rows are sent", lambda: sent(stack) > before)
+    stop_half_way(stack, process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "it was killed on the way"

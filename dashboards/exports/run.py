@@ -24,8 +24,8 @@ LOOK_SECONDS: Final = 0.2
 STOP_SECONDS: Final = 10.0
 
 
-def run_export(job: Job, clickhouse: ClickHouseSettings, query: Query, kind: Format) -> None:
-    """Write the rows of the query to the job's file.
+def run_export(job: Job, clickhouse: ClickHouseSettings, query: Query, kind: Format) -> bool:
+    """Write the rows of the query to the job's file; False when it was cancelled before the file was whole.
 
     Raises:
         TrueupError: why the file is not whole.
@@ -41,11 +41,12 @@ def run_export(job: Job, clickhouse: ClickHouseSettings, query: Query, kind: For
         told: dict[str, Any] = {}
         for told in _told(process, job):
             job.done = told.get("done", told.get("rows", job.done))
+        if "done" in told:
+            job.total = job.done
+            return True
         if job.cancelled.is_set():
-            return
-        if "done" not in told:
-            raise TrueupError(told.get("error", "the export ended early"), remedy="try again")
-        job.total = job.done
+            return False
+        raise TrueupError(told.get("error", "the export ended early"), remedy="try again")
     finally:
         process.kill()
         process.wait(STOP_SECONDS)

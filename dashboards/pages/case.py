@@ -84,9 +84,9 @@ def decide(request: Request, board: BoardDep, account: Operator, discrepancy_id:
         raise ConfigurationError("the form is of another discrepancy", where="case", remedy="open the page again")
     commands = commands_of(decision, [seen], account.login, now_us(), go_id_of(form))
 
-    def work(job: Job) -> None:
+    def work(job: Job) -> bool:
         job.result = []
-        give(board, commands, job)
+        return give(board, commands, job)
 
     job = board.jobs.start(account.login, KIND, work, total=1, title=decision.kind)
     note_action(request, decision.kind, about=discrepancy_id, detail=decision.note or decision.assignee)

@@ -125,9 +125,9 @@ def _begin(
 ) -> RedirectResponse:
     commands = commands_of(decision, meant.cases, account.login, now_us(), go_id)
 
-    def work(job: Job) -> None:
+    def work(job: Job) -> bool:
         job.result = []
-        give(board, commands, job)
+        return give(board, commands, job)
 
     job = board.jobs.start(account.login, KIND, work, total=len(commands), title=decision.kind)
     ids = " ".join(command.discrepancy_id[:8] for command in commands[:20])
@@ -135,13 +135,14 @@ def _begin(
     return RedirectResponse(f"{PATH}/decided/{job.job_id}", 303)
 
 
-def give(board: Board, commands: list[Command], job: Job) -> None:
-    """Send commands in portions, until all are answered or somebody stops it; outcomes go to `job.result`."""
+def give(board: Board, commands: list[Command], job: Job) -> bool:
+    """Send commands in portions, until all are answered (True) or somebody stops it; outcomes go to `job.result`."""
     for at in range(0, len(commands), PORTION):
         if job.cancelled.is_set():
-            return
+            return False
         job.result.extend(board.send(commands[at : at + PORTION]))
         job.done = len(job.result)
+    return True
 
 
 def _meant(board: Board, form: FormData, kind: str) -> Meant:

@@ -45,11 +45,11 @@ def begin(
     rows_query = board.cases.list_query(chosen, COLUMNS, ROWS_MAX, sort=view.sort)
     count_query = board.cases.sums_query(chosen)
 
-    def work(job: Job) -> None:
+    def work(job: Job) -> bool:
         matching = sum(row["cases"] for row in board.cases.rows(count_query))
         job.total = min(matching, ROWS_MAX)
         job.result = {"format": kind, "matching": matching, "name": file_name(kind)}
-        run_export(job, board.settings.clickhouse, rows_query, kind)
+        return run_export(job, board.settings.clickhouse, rows_query, kind)
 
     job = board.jobs.start(account.login, KIND, work, total=0, title=kind)
     note_action(request, "export", about=kind, detail=view.address("") or "everything to do")

@@ -4,7 +4,8 @@
     board.jobs.find(job.job_id, account.login)     # None for everybody else
 
 `work` is given the job; it tells `job.done`, looks at `job.cancelled`, and leaves what it made in `job.result` or in a
-file named by `job.path`. An hour after its end a job is forgotten, and its file removed.
+file named by `job.path`. It returns whether that is all of it: False after it was cancelled on the way. An hour after its
+end a job is forgotten, and its file removed.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ KEPT_SECONDS: Final = 3_600.0
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 _log = structlog.get_logger()
+
+Work = Callable[["Job"], bool]
+"""Whether all of it was done."""
 
 
 @dataclass
@@ -83,7 +87,7 @@ class Jobs:
         self._pools: dict[str, ThreadPoolExecutor] = {}
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def start(self, owner: str, kind: str, work: Callable[[Job], None], *, total: int, title: str = "") -> Job:
+    def start(self, owner: str, kind: str, work: Work, *, total: int, title: str = "") -> Job:
         """Begin a piece of work as soon as there is a place for it.
 
         Raises:
@@ -127,13 +131,14 @@ class Jobs:
             timer.cancel()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run(self, job: Job, work: Callable[[Job], None]) -> None:
+    def _run(self, job: Job, work: Work) -> None:
         state: State = "failed"
         try:
-            if not job.cancelled.is_set():
+            if job.cancelled.is_set():
+                state = "cancelled"
+            else:
                 job.state = "running"
-                work(job)
-            state = "cancelled" if job.cancelled.is_set() and job.done < job.total else "done"
+                state = "done" if work(job) else "cancelled"
         except TrueupError as error:
             job.error = str(error)
         except Exception:  # noqa: BLE001 - a fault of ours in one job must not leave it unfinished for ever

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from html import unescape
@@ -322,7 +324,16 @@ def test_an_export_is_its_owners_and_holds_the_list(viewer: Browser, operator: B
             assert table["raised_at"].to_pylist() == [row["raised_at"] for row in rows]
 
 
-def test_an_export_may_be_cancelled(viewer: Browser) -> None:
+def test_an_export_may_be_cancelled(viewer: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = subprocess.Popen
+
+    def held(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        """The process of an export stands still; it would be done in a moment."""
+        process: subprocess.Popen[bytes] = start(*arguments, **options)
+        process.send_signal(signal.SIGSTOP)
+        return process
+
+    monkeypatch.setattr("dashboards.exports.run.subprocess.Popen", held)
     path = viewer.submit("/discrepancies/exports", format="xlsx", query="standing=all").headers["location"]
     viewer.submit(f"{path}/cancel")
     text = until(lambda: text_of(viewer, path), "<progress")

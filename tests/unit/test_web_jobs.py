@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.web.jobs import KEPT_MAX, KEPT_SECONDS, UNFINISHED_PER_OWNER_MAX, Job, Jobs
+from dashboards.web.jobs import JOBS_AT_ONCE, KEPT_MAX, KEPT_SECONDS, UNFINISHED_PER_OWNER_MAX, Job, Jobs
 from trueup.model.errors import ConfigurationError, UnavailableError
 
 WAIT_SECONDS = 60
@@ -53,9 +53,10 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def write(job: Job) -> None:
+def write(job: Job) -> bool:
     job.path.write_text("rows")
     job.done = job.total
+    return True
 
 
 def test_a_job_is_its_owners_alone(jobs: Jobs) -> None:
@@ -88,16 +89,34 @@ def test_the_oldest_make_room(jobs: Jobs, clock: Clock) -> None:
 def test_cancelling_leaves_no_file(jobs: Jobs) -> None:
     begun = threading.Event()
 
-    def work(job: Job) -> None:
+    def work(job: Job) -> bool:
         job.path.write_text("half")
+        # All is told, and the file not closed yet.
+        job.done = job.total
         begun.set()
         assert job.cancelled.wait(WAIT_SECONDS)
+        return False
 
     job = jobs.start("ann", "export", work, total=2)
     assert begun.wait(WAIT_SECONDS)
     jobs.cancel(job)
     assert ended(job).state == "cancelled"
     assert not job.path.exists()
+
+
+def test_what_is_cancelled_while_it_waits_is_never_begun(jobs: Jobs) -> None:
+    go = threading.Event()
+
+    def work(job: Job) -> bool:
+        assert go.wait(WAIT_SECONDS)
+        return write(job)
+
+    running = [jobs.start("ann", "export", work, total=0) for _ in range(JOBS_AT_ONCE)]
+    waiting = jobs.start("ann", "export", work, total=0)
+    jobs.cancel(waiting)
+    go.set()
+    assert (ended(waiting).state, waiting.path.exists()) == ("cancelled", False)
+    assert [ended(job).state for job in running] == ["done"] * JOBS_AT_ONCE
 
 
 @pytest.mark.parametrize(
@@ -108,7 +127,7 @@ def test_cancelling_leaves_no_file(jobs: Jobs) -> None:
     ],
 )
 def test_a_failure_is_told_in_words(jobs: Jobs, error: Exception, told: str) -> None:
-    def work(_job: Job) -> None:
+    def work(_job: Job) -> bool:
         raise error
 
     job = ended(jobs.start("ann", "export", work, total=2))
@@ -120,9 +139,9 @@ def test_a_failure_is_told_in_words(jobs: Jobs, error: Exception, told: str) -> 
 def test_one_owner_cannot_take_all_places(jobs: Jobs) -> None:
     go = threading.Event()
 
-    def work(job: Job) -> None:
+    def work(job: Job) -> bool:
         assert go.wait(WAIT_SECONDS)
-        job.done = job.total
+        return write(job)
 
     started = [jobs.start("ann", "export", work, total=1) for _ in range(UNFINISHED_PER_OWNER_MAX)]
     with pytest.raises(ConfigurationError, match="not finished"):

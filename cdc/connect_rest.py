@@ -8,11 +8,18 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from trueup.model.errors import ConfigurationError, UnavailableError
 
 ANSWER_SECONDS_MAX: Final = 30.0
 """A worker that rebalances answers late; a validation connects to the database."""
+
+SHARING_OUT_SECONDS_MAX: Final = 5.0
+"""How long an answer is asked for again that Connect cannot give while it shares out its work, as after each new
+configuration."""
+
+_ASKED_AGAIN_AFTER_SECONDS: Final = 0.1
 
 RUNNING: Final = "RUNNING"
 FAILED: Final = "FAILED"
@@ -56,11 +63,15 @@ class ConnectorStatus:
         return "; ".join(wrong) if wrong or self.tasks else "the connector has no task yet"
 
 
+class _SharingOut(UnavailableError):
+    """Connect is just sharing out its work."""
+
+
 class ConnectRest:
     """A client of one Kafka Connect cluster.
 
-    Every method raises UnavailableError when Connect does not answer, or is just sharing out its work, and ConfigurationError
-    when it refuses what is asked.
+    Every method raises UnavailableError when Connect does not answer, or shares out its work for
+    `SHARING_OUT_SECONDS_MAX`, and ConfigurationError when it refuses what is asked.
 
     Args:
         url: address of any of its workers.
@@ -122,6 +133,14 @@ class ConnectRest:
         self._client.close()
 
     def _ask(self, method: str, path: str, document: object = None, *, missing_is_none: bool = False) -> Any:
+        return Retrying(
+            retry=retry_if_exception_type(_SharingOut),
+            stop=stop_after_delay(SHARING_OUT_SECONDS_MAX),
+            wait=wait_fixed(_ASKED_AGAIN_AFTER_SECONDS),
+            reraise=True,
+        )(self._ask_once, method, path, document, missing_is_none=missing_is_none)
+
+    def _ask_once(self, method: str, path: str, document: object, *, missing_is_none: bool) -> Any:
         where = f"{self._url}{path}"
         try:
             response = self._client.request(method, path, json=document)
@@ -138,7 +157,9 @@ class ConnectRest:
         body = _json(response)
         what = str(body.get("message", "")) if isinstance(body, dict) else ""
         what = what or f"status {response.status_code}"
-        if response.status_code == HTTPStatus.CONFLICT or response.is_server_error:
+        if response.status_code == HTTPStatus.CONFLICT:
+            raise _SharingOut(f"Kafka Connect cannot answer now: {what}", where=where)
+        if response.is_server_error:
             raise UnavailableError(f"Kafka Connect cannot answer now: {what}", where=where)
         raise ConfigurationError(f"Kafka Connect refuses: {what}", where=where, remedy="run `trueup cdc check`")
 

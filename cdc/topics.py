@@ -158,11 +158,13 @@ def _create(bootstrap: str, plan: TopicPlan) -> dict[str, int]:
             for spec in plan.topics
             if spec.name not in known
         }
-        # Another process may make the same topics at the same time.
-        with contextlib.suppress(TopicAlreadyExistsError):
-            if missing:
-                admin.create_topics(missing, timeout_ms=ADMIN_TIMEOUT_MS, wait_for_metadata=True)
-        known = _partition_counts(admin)
+        if missing:
+            # Another process may make the same topics at the same time.
+            with contextlib.suppress(TopicAlreadyExistsError):
+                admin.create_topics(missing, timeout_ms=ADMIN_TIMEOUT_MS)
+            # Whoever made them: a broker knows of them a moment later only.
+            admin.wait_for_topics(list(missing), timeout_ms=ADMIN_TIMEOUT_MS)
+            known = _partition_counts(admin)
     except KafkaError as error:
         raise UnavailableError(f"topics cannot be made: {error}", where=bootstrap) from error
     finally:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -66,6 +70,46 @@ def test_connect_that_is_away_is_trouble_and_no_traceback() -> None:
     assert "connect.url" in caught.value.remedy
     watch = ConnectorWatch(url, "shop")
     assert watch.trouble
+
+
+@contextmanager
+def connect_that_says(*statuses: int) -> Iterator[str]:
+    """The address of a server that answers each request with the next status, and goes on with the last one."""
+    left = list(statuses)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status = left.pop(0) if len(left) > 1 else left[0]
+            body = b"[]" if status == HTTPStatus.OK else b'{"message": "rebalancing"}'
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is logged."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_connect_is_asked_again_while_it_shares_out_its_work() -> None:
+    with connect_that_says(409, 409, 200) as url, closing(ConnectRest(url)) as rest:
+        assert rest.plugins() == {}
+
+
+def test_connect_that_never_ends_to_share_out_its_work_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdc.connect_rest.SHARING_OUT_SECONDS_MAX", 0.2)
+    with (
+        connect_that_says(409) as url,
+        closing(ConnectRest(url)) as rest,
+        pytest.raises(UnavailableError, match="cannot answer now: rebalancing"),
+    ):
+        rest.plugins()
 
 
 def test_the_reader_is_not_ready_while_the_connector_does_not_run() -> None:

@@ -1,10 +1,12 @@
-"""What every test shares: the order of the stages and the Hypothesis profiles."""
+"""What every test shares: the order of the stages, the Hypothesis profiles and the ports of each process."""
 
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from trueup.embedded import ports
 
 # A busy two-core machine is slow now and then; a slow example is no failure, and pytest-timeout bounds the whole test.
 _BUSY_MACHINE = [HealthCheck.too_slow]
@@ -15,6 +17,12 @@ settings.register_profile(
     "ci", deadline=None, suppress_health_check=_BUSY_MACHINE, max_examples=100, derandomize=True, database=None
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A port that one process has chosen, and its server not bound yet, looks free to the other processes.
+    _size = (ports.PORT_MAX - ports.PORT_MIN + 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    ports.PORT_MIN += _size * int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    ports.PORT_MAX = ports.PORT_MIN + _size - 1
 
 _STAGES = ("unit", "property", "contract", "integration", "e2e", "browser", "simulation")
 _TESTS = Path(__file__).parent

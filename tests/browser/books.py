@@ -60,6 +60,10 @@ def wrong_orders(site: Site, count: int = 1, *, gross: str = "100", billed: str 
     statement = f"SELECT order_id, discrepancy_id FROM {{db}}.v_cases WHERE rule = '{RULE}' AND shop_id = '{seller}'"
     wait_until("the orders are raised", lambda: len(site.rig.query(statement)) == count)
     found = {int(str(order)): str(identifier) for order, identifier in site.rig.query(statement)}
+    # The judge's own rows come with another stage's window, which may close later.
+    ids = ", ".join(f"'{identifier}'" for identifier in found.values())
+    judged = f"SELECT count() FROM {{db}}.v_discrepancies WHERE discrepancy_id IN ({ids})"
+    wait_until("the judge's rows are there", lambda: site.value(judged) == count)
     return [WrongOrder(number, seller, found[number]) for number in numbers]
 
 

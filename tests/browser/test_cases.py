@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.books import WrongOrder, wrong_orders
 from tests.browser.site import Site
@@ -34,6 +34,11 @@ def decide(page: Page, kind: str, **fields: str) -> None:
     expect(page.locator("#decided tbody tr")).to_contain_text("applied")
 
 
+def saved_filters(page: Page) -> Locator:
+    """What opens the filters that were kept."""
+    return page.locator("details.filters summary", has_text="Saved filters")
+
+
 def differences(page: Page) -> list[Decimal]:
     values = page.locator("#cases td[data-label=Difference] data").evaluate_all("all => all.map(each => each.value)")
     return [Decimal(value) for value in values]
@@ -59,6 +64,7 @@ def test_the_list_is_sorted_by_amount(site: Site) -> None:
         page = visit.open("/discrepancies?currency=USD&standing=all")
         page.get_by_role("columnheader", name="Difference").get_by_role("link").click()
         expect(page).to_have_url(re.compile("sort=amount"))
+        page.wait_for_load_state()
         found = [abs(amount) for amount in differences(page)]
         assert len(found) > 1
         assert found == sorted(found, reverse=True)
@@ -80,15 +86,15 @@ def test_pages_of_the_list_go_on_and_back(site: Site) -> None:
 def test_a_filter_is_kept_and_removed(site: Site) -> None:
     with site.visit("olga") as visit:
         page = visit.open("/discrepancies?currency=EUR&sort=age")
-        page.locator("details.filters summary").last.click()
+        saved_filters(page).click()
         page.get_by_label("Keep this filter as").fill("old euros")
         page.get_by_role("button", name="Keep").click()
-        visit.open("/discrepancies").locator("details.filters summary").last.click()
+        saved_filters(visit.open("/discrepancies")).click()
         page.get_by_role("link", name="old euros").click()
         expect(page).to_have_url(f"{site.address}/discrepancies?currency=EUR&sort=age")
-        page.locator("details.filters summary").last.click()
+        saved_filters(page).click()
         page.get_by_role("button", name="Remove the filter old euros").click()
-        page.locator("details.filters summary").last.click()
+        saved_filters(page).click()
         expect(page.get_by_role("link", name="old euros")).to_have_count(0)
 
 

@@ -83,7 +83,7 @@ def test_an_open_page_leads_to_the_sign_in_by_itself(site: Site) -> None:
 
 def test_a_lost_connection_is_told_until_it_is_back(site: Site) -> None:
     with site.visit("vera") as visit:
-        visit.allowed += BROKEN
+        visit.allowed += (*BROKEN, "htmx:sendError", "htmx:afterRequest")
         page = visit.open("/")
         expect(page.locator("#connection")).to_be_hidden()
         page.context.set_offline(True)

@@ -18,7 +18,8 @@ from dashboards.access.account import Role
 from tests.access_stand import PASSWORD as STAND_PASSWORD
 from tests.access_stand import Stand
 from tests.browser.site import PATIENCE_SECONDS, wait_until
-from tests.integration.endpoint_process import PASSWORD, ClickHouseServer, free_port
+from tests.integration.endpoint_process import PASSWORD, ClickHouseServer
+from trueup.embedded.ports import free_port
 from trueup.settings import ClickHouseSettings
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -81,6 +82,7 @@ def test_pages_go_on_and_back(address: str, page: Page, sort: str) -> None:
     seen: list[set[str]] = []
     for _ in range(TURNS):
         assert answered_ms(page) < ANSWERED_WITHIN_MS
+        page.wait_for_load_state()
         rows = page.locator("#cases tr").evaluate_all("all => all.map(each => each.id)")
         assert len(rows) == ROWS
         seen.append(set(rows))

@@ -157,5 +157,5 @@ def test_an_outage_makes_processes_unready_and_not_dead(rig: Rig) -> None:
         assert {get(ports[name], "/healthz")[0] for name in ("cdc", "worker-1")} == {200}
     finally:
         rig.supervisor.resume("kafka")
-    for name in ("cdc", "worker-1", "worker-2"):
+    for name in ("cdc", "worker-1", "worker-2", "dashboard"):
         rig.wait(f"{name} is ready again", lambda name=name: get(ports[name], "/readyz")[0] == 200, 120, name)  # type: ignore[misc]

@@ -169,5 +169,8 @@ def as_it_was(rig: Rig, refused: Refused) -> None:
 
 def assert_sent(rig: Rig, refused: Refused, actor: str) -> None:
     reader = CaseReader(rig._client, rig.settings.clickhouse.database)
-    rows = reader.rows(replays_of(rig.settings.clickhouse.database, *refused.origin))
+    query = replays_of(rig.settings.clickhouse.database, *refused.origin)
+    # The answer came from the audit log, whose row of the same window is inserted before.
+    rig.wait("the replay is told", lambda: bool(reader.rows(query)), 60, "worker")
+    rows = reader.rows(query)
     assert [(row["actor"], row["outcome"]) for row in rows] == [(actor, "sent")]

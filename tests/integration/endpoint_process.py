@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,18 +13,14 @@ from typing import Any
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
+from trueup.embedded.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "writes-and-reads"
 ANALYST_PASSWORD = "reads-only"
 DASHBOARD_PASSWORD = "shows-pages"
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class ClickHouseServer:

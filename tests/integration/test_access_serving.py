@@ -101,7 +101,10 @@ def test_only_declared_proxies_are_believed_about_addresses(tmp_path: Path, trus
     }  # fmt: skip
     with served(stand) as port:
         answer = httpx.post(
-            f"http://127.0.0.1:{port}/sign-in", data={"login": "root", "password": PASSWORD}, headers=headers
+            f"http://127.0.0.1:{port}/sign-in",
+            data={"login": "root", "password": PASSWORD},
+            headers=headers,
+            timeout=60,
         )
         assert answer.status_code == 303
         assert answer.headers["set-cookie"].startswith("__Host-trueup=")
@@ -115,7 +118,7 @@ def test_without_a_declared_proxy_nobody_is_believed(tmp_path: Path) -> None:
         origin = f"http://127.0.0.1:{port}"
         answer = httpx.post(
             f"{origin}/sign-in", data={"login": "root", "password": PASSWORD},
-            headers={"Origin": origin, "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"},
+            headers={"Origin": origin, "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}, timeout=60,
         )  # fmt: skip
         assert answer.status_code == 303
         assert answer.headers["set-cookie"].startswith(f"trueup_{port}=")

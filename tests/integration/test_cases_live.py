@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ORDER = 700_001
 WAIT_SECONDS = 180.0
-REST_US = 15_000_000
+REST_US = 30_000_000
 
 BOOKS = f"""
 INSERT INTO orders VALUES ({ORDER}, 9, 'USD', 100, 10, 10, NULL, 'completed', now(), now());

@@ -109,12 +109,12 @@ def test_source_time_does_not_pass_a_part_of_a_transaction(stack: MysqlStack) ->
             cursor.execute(
                 "INSERT INTO orders VALUES (%s, 1, 'USD', 10.55, 1, 0.5, '{}', 'created', NULL, now(6))", (number,)
             )
-            cursor.execute("SELECT sleep(1.2)")
+            cursor.execute("SELECT sleep(2)")
         connection.commit()
         reader.catch_up(source)
     stamps = [event["source"]["ts_us"] for event in envelopes(source, "orders")]
     assert len(stamps) == 3
-    assert min(stamps) > began_us + 3_000_000
+    assert min(stamps) > began_us + 4_600_000
     topic = f"{source.name}.{source.name}.orders"
     beats = [orjson.loads(beat.value) for beat in source.messages(HEARTBEAT_TOPIC) if beat.key == source.name.encode()]
     told = {beat["ts_us"]: sum(beat["positions"].get(topic, (0,))) for beat in beats}

@@ -31,7 +31,7 @@ from trueup.upstream.workload import WorkloadResult, run
 
 pytestmark = pytest.mark.integration
 
-GRACE_SECONDS = 3.0
+GRACE_SECONDS = 5.0
 STUCK_SECONDS = {"payout.ongoing": 0.5, "orders.created": 0.5, "orders.paid": 0.5, "statement.confirmed": 0.5}
 NUMBERS = count(1)
 

@@ -93,7 +93,8 @@ class Scene:
 
     def events(self, *kinds: str) -> list[Event]:
         log = self.folder / "events.log"
-        lines = log.read_bytes().splitlines() if log.exists() else []
+        # The end of a line that is being written may not be there yet.
+        lines = log.read_bytes().rpartition(b"\n")[0].splitlines() if log.exists() else []
         return [event for event in map(orjson.loads, lines) if not kinds or event["event"] in kinds]
 
     def handled(self) -> dict[tuple[str, int], set[int]]:

@@ -119,6 +119,7 @@ def test_a_dead_leader_takes_its_group_along(tmp_path: Path) -> None:
         grandchild = psutil.Process(int(pid_file.read_text()))
         os.kill(pid_of(supervisor, "a"), signal.SIGKILL)
         until(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
+        until(lambda: one(supervisor, "a").last_error == "a ended with SIGKILL")
         assert one(supervisor, "a").last_error == "a ended with SIGKILL"
 
 
@@ -128,7 +129,7 @@ def test_backoff_doubles_up_to_its_bound() -> None:
 
 
 def test_failures_are_forgotten_after_a_healthy_time(tmp_path: Path) -> None:
-    backoff = Backoff(first_seconds=0.01, max_seconds=0.01, healthy_after_seconds=0.3, restart_attempts_max=2)
+    backoff = Backoff(first_seconds=0.01, max_seconds=0.01, healthy_after_seconds=0.05, restart_attempts_max=2)
     with running(Supervisor(tmp_path, [child("a")], backoff=backoff)) as supervisor:
         for kill in range(1, 4):
             time.sleep(0.8)

@@ -191,7 +191,7 @@ class TalkingHub(LiveHub):
 
 @pytest.fixture
 def talking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
-    monkeypatch.setattr(live_page, "LASTS_SECONDS", 0.2)
+    monkeypatch.setattr(live_page, "LASTS_SECONDS", 1.0)
     monkeypatch.setattr(live_page, "BEAT_SECONDS", 0.1)
     monkeypatch.setattr(live_page, "LOOK_SECONDS", 0.05)
     hub = TalkingHub("127.0.0.1:1")

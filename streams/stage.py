@@ -191,10 +191,8 @@ class StageRunner:
                 snapshots = [(partition, partition.close_window()) for partition in partitions]
                 versions = {partition.number: snapshot.meta.version for partition, snapshot in snapshots}
                 self._add_watermarks(snapshots)
-                tables = {
-                    name: to_arrow(DEFINITIONS[name], rows)
-                    for name, rows in sorted(self._output.take_rows(versions).items(), key=_insert_order)
-                }
+                rows = self._output.take_rows(versions)
+                tables = {name: to_arrow(DEFINITIONS[name], rows[name]) for name in sorted(rows, key=insert_order)}
                 erasures = self._output.take_erasures()
                 self._changes_at_window = self._output.changes
                 self._writing = asyncio.create_task(
@@ -302,15 +300,16 @@ class StageRunner:
                 return
 
 
-def _insert_order(entry: tuple[str, object]) -> tuple[bool, bool, str]:
-    """Wide rows first, watermarks last.
+def insert_order(table: str) -> tuple[bool, bool, bool, str]:
+    """Sorts the tables of a window: wide rows first, then what else there is, the audit log behind it, watermarks last.
 
     Recovery takes the newest row version from the wide rows, so no other table may hold a newer one; and it takes a window
-    for complete when its watermark is there.
+    for complete when its watermark is there. Whoever gave a command reads the answer from the audit log, and looks at once
+    at what it is about.
     """
-    name = entry[0]
     return (
-        name == "watermark",
-        name not in {"order_wide", "statement_wide", "release_wide", "group_wide", "case_wide"},
-        name,
+        table == "watermark",
+        table == "audit_log",
+        table not in {"order_wide", "statement_wide", "release_wide", "group_wide", "case_wide"},
+        table,
     )

@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from cdc.connect_rest import ConnectRest
 from cdc.connector_config import connector_config
 from cdc.delivery import EndOffsets
+from cdc.postgres_state import read_postgres_state
 from cdc.source_tables import settlement_tables
 from cdc.topics import ensure_topics, source_topics, topic_plan
 from trueup.embedded.connect.worker import Connect
@@ -68,7 +69,8 @@ def run(directory: Path, changes: int) -> dict[str, Any]:
             ensure_topics(kafka.bootstrap, topic_plan([settings.source.name], "public", PARTITIONS))
         # Each makes its slot and a copy of nothing; ours makes the publication that both read.
         with _reader(ours):
-            pass
+            # It is ready while it copies; stopped before the end, it would copy what is written below.
+            _wait(lambda: read_postgres_state(kafka.bootstrap, "ours").mark is not None)
         ConnectRest(connect.url).register("theirs", connector_config(theirs, settlement_tables("public")))
         with _reader(theirs):
             pass

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.web.jobs import JOBS_AT_ONCE, KEPT_MAX, KEPT_SECONDS, UNFINISHED_PER_OWNER_MAX, Job, Jobs
+from dashboards.web.jobs import JOBS_AT_ONCE, KEPT_MAX, KEPT_SECONDS, UNFINISHED_PER_OWNER_MAX, Job, Jobs, Work
 from trueup.model.errors import ConfigurationError, UnavailableError
 
 WAIT_SECONDS = 60
@@ -59,6 +59,17 @@ def write(job: Job) -> bool:
     return True
 
 
+def held() -> tuple[threading.Event, Work]:
+    """Work that writes once the event is set."""
+    go = threading.Event()
+
+    def work(job: Job) -> bool:
+        assert go.wait(WAIT_SECONDS)
+        return write(job)
+
+    return go, work
+
+
 def test_a_job_is_its_owners_alone(jobs: Jobs) -> None:
     job = ended(jobs.start("ann", "export", write, total=3))
     assert (job.state, job.done, job.path.read_text()) == ("done", 3, "rows")
@@ -105,12 +116,7 @@ def test_cancelling_leaves_no_file(jobs: Jobs) -> None:
 
 
 def test_what_is_cancelled_while_it_waits_is_never_begun(jobs: Jobs) -> None:
-    go = threading.Event()
-
-    def work(job: Job) -> bool:
-        assert go.wait(WAIT_SECONDS)
-        return write(job)
-
+    go, work = held()
     running = [jobs.start("ann", "export", work, total=0) for _ in range(JOBS_AT_ONCE)]
     waiting = jobs.start("ann", "export", work, total=0)
     jobs.cancel(waiting)
@@ -137,12 +143,7 @@ def test_a_failure_is_told_in_words(jobs: Jobs, error: Exception, told: str) -> 
 
 
 def test_one_owner_cannot_take_all_places(jobs: Jobs) -> None:
-    go = threading.Event()
-
-    def work(job: Job) -> bool:
-        assert go.wait(WAIT_SECONDS)
-        return write(job)
-
+    go, work = held()
     started = [jobs.start("ann", "export", work, total=1) for _ in range(UNFINISHED_PER_OWNER_MAX)]
     with pytest.raises(ConfigurationError, match="not finished"):
         jobs.start("ann", "export", work, total=1)
